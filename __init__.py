@@ -1,0 +1,44 @@
+"""Concatenation-aware scaling and search for YOLOv7-style detectors.
+
+    import catscale as cs
+    cs.load("yolov7-w6").scale(compound=1.5, transition="downc").cost(size=1280).params
+
+What needs torch is imported when it is first asked for; loading, scaling and counting do without.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .blocks.errors import CatscaleError, InputError
+from .scaler.architecture import Architecture
+from .scaler.scaling import ScaleError
+from .scaler.zoo import load, names
+
+if TYPE_CHECKING:
+    from .scaler.build import build, deploy
+    from .scaler.latency import measure_latency
+
+__version__ = "0.1.0"
+__all__ = [
+    "Architecture",
+    "CatscaleError",
+    "InputError",
+    "ScaleError",
+    "build",
+    "deploy",
+    "load",
+    "measure_latency",
+    "names",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on first use (PEP 562)."""
+    if name in ("build", "deploy"):
+        from .scaler import build
+
+        return getattr(build, name)
+    if name == "measure_latency":
+        from .scaler.latency import measure_latency
+
+        return measure_latency
+    raise AttributeError(f"module 'catscale' has no attribute {name!r}")

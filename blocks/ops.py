@@ -1,0 +1,272 @@
+"""Primitive ops: what each does to a shape and what it costs, side by side. No torch here.
+
+A shape is of one image. Costs are exact integers, for batch 1. An op knows whether it still has its training form
+(batch norm apart, RepConv branches, implicit vectors); `folded` gives the op that computes the same when deployed.
+"""
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Literal, Protocol, Self
+
+Activation = Literal["silu", "leaky_relu"]
+Anchors = tuple[tuple[float, float], ...]  # (width, height) in pixels of the network input
+
+
+class ShapeError(ValueError):
+    """Shapes that an op cannot join; whoever lowers puts the place before the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A feature map without its batch: channels, height, width."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    @property
+    def elements(self) -> int:
+        return self.channels * self.pixels
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.height}x{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What can be counted of a layer or of many; FLOPs exist only under a named convention (`scaler.cost`)."""
+
+    params: int = 0  # trainable
+    macs: int = 0  # multiply-accumulates of convolutions
+    activations: int = 0  # output elements of convolutions (Dollár et al., arXiv:2103.06877)
+    biases: int = 0  # of these, the ones to which a bias is added
+    normed: int = 0  # elements leaving a batch norm
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.params + other.params,
+            self.macs + other.macs,
+            self.activations + other.activations,
+            self.biases + other.biases,
+            self.normed + other.normed,
+        )
+
+
+def total(costs: "list[Cost]") -> Cost:
+    """Sum of costs; of none, zero."""
+    return reduce(add, costs, Cost())
+
+
+class Op(Protocol):
+    """A primitive: the facts that everything else (cost, module, export) follows from."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Output shape for the shapes of the inputs, in order."""
+        ...
+
+    def cost(self, *inputs: Shape) -> Cost:
+        """Exact cost for the shapes of the inputs, in order."""
+        ...
+
+    def folded(self) -> "Op":
+        """The op that computes the same function when deployed."""
+        ...
+
+
+class _Free:
+    """An op without weights or multiplications: it moves, selects or adds, which every convention counts as nothing."""
+
+    __slots__ = ()
+
+    def cost(self, *inputs: Shape) -> Cost:
+        return Cost()
+
+    def folded(self) -> Self:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Image(_Free):
+    """The network's input, in RGB."""
+
+    size: int  # pixels of a side
+    channels: int = 3
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return Shape(self.channels, self.size, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """Convolution with padding kernel // 2, then batch norm (folded: a bias instead), then activation."""
+
+    out: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    act: Activation | None = "silu"
+    norm: bool = True
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        if x.channels % self.groups or self.out % self.groups:
+            raise ShapeError(f"{x.channels} channels in and {self.out} out cannot be split into {self.groups} groups")
+        return Shape(self.out, *(_strided(side, self.kernel, self.stride) for side in (x.height, x.width)))
+
+    def cost(self, *inputs: Shape) -> Cost:
+        (x,) = inputs
+        y = self.shape(x)
+        weights = self.kernel**2 * (x.channels // self.groups) * self.out
+        return Cost(
+            params=weights + (2 if self.norm else 1) * self.out,
+            macs=weights * y.pixels,
+            activations=y.elements,
+            biases=0 if self.norm else y.elements,
+            normed=y.elements if self.norm else 0,
+        )
+
+    def folded(self) -> "Conv":
+        return replace(self, norm=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RepConv:
+    """3x3 and 1x1 convolutions with batch norms, summed, then activation; one 3x3 convolution when folded.
+
+    With `identity`, a batch norm of the input joins the sum where the shapes allow it; without, it is "RepConvN", the
+    form for a layer with a residual or a concatenation. Source: YOLOv7, arXiv:2207.02696, section 4.1 and Fig. 4.
+    """
+
+    out: int
+    stride: int = 1
+    groups: int = 1
+    act: Activation | None = "silu"
+    identity: bool = True
+
+    def branches(self, x: Shape) -> int:
+        """Batch norms in the sum."""
+        return 3 if self.identity and x.channels == self.out and self.stride == 1 else 2
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return self.folded().shape(*inputs)
+
+    def cost(self, *inputs: Shape) -> Cost:
+        (x,) = inputs
+        dense, point = (Conv(self.out, kernel, self.stride, self.groups, self.act).cost(x) for kernel in (3, 1))
+        extra = self.branches(x) - 2
+        return dense + point + Cost(params=extra * 2 * self.out, normed=extra * x.elements)
+
+    def folded(self) -> Conv:
+        return Conv(self.out, 3, self.stride, self.groups, self.act, norm=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(_Free):
+    """Maximum over kernel x kernel; stride 1 keeps the size (padding kernel // 2), a larger one does not pad."""
+
+    kernel: int
+    stride: int = 1
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        if self.stride == 1:
+            return x
+        if min(x.height, x.width) < self.kernel:
+            raise ShapeError(f"a {x.height}x{x.width} map is smaller than the pool's {self.kernel}x{self.kernel}")
+        height, width = ((side - self.kernel) // self.stride + 1 for side in (x.height, x.width))
+        return Shape(x.channels, height, width)
+
+
+@dataclass(frozen=True, slots=True)
+class Upsample(_Free):
+    """Nearest-neighbour up-sampling by a whole factor."""
+
+    factor: int = 2
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        return Shape(x.channels, self.factor * x.height, self.factor * x.width)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceToDepth(_Free):
+    """Each 2x2 square becomes four times the channels, in the order (row, column) = 00, 10, 01, 11 ("ReOrg")."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        if x.height % 2 or x.width % 2:
+            raise ShapeError(f"a {x.height}x{x.width} map cannot be cut into 2x2 squares; use an even size")
+        return Shape(4 * x.channels, x.height // 2, x.width // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(_Free):
+    """Channels of all inputs, in order."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        first = inputs[0]
+        if any((x.height, x.width) != (first.height, first.width) for x in inputs):
+            raise ShapeError(f"cannot concatenate maps of different sizes: {', '.join(map(str, inputs))}")
+        return Shape(sum(x.channels for x in inputs), first.height, first.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Add(_Free):
+    """Element-wise sum of all inputs."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        if len(set(inputs)) > 1:
+            raise ShapeError(f"cannot add maps of different shapes: {', '.join(map(str, inputs))}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """The 1x1 convolution of one pyramid level's head: for each anchor x, y, w, h, objectness and a logit per class.
+
+    With `implicit`, a learned vector is added to its input and another multiplies its output (YOLOR's implicit
+    knowledge; YOLOv7, arXiv:2207.02696, section 4.3); both are folded into weight and bias when deployed.
+    """
+
+    anchors: Anchors
+    classes: int
+    stride: int  # pixels of the network input for each cell
+    implicit: bool = False
+
+    @property
+    def out(self) -> int:
+        return len(self.anchors) * (5 + self.classes)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        return Shape(self.out, x.height, x.width)
+
+    def cost(self, *inputs: Shape) -> Cost:
+        (x,) = inputs
+        y = self.shape(x)
+        weights = x.channels * self.out
+        vectors = x.channels + self.out if self.implicit else 0
+        return Cost(weights + self.out + vectors, weights * y.pixels, y.elements, biases=y.elements)
+
+    def folded(self) -> "Predict":
+        return replace(self, implicit=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Detect(_Free):
+    """Decode all levels to boxes: a row for each anchor of each cell, of cx, cy, w, h, objectness, class scores."""
+
+    levels: tuple[Predict, ...]
+
+    def shape(self, *inputs: Shape) -> Shape:
+        rows = sum(x.pixels * len(level.anchors) for x, level in zip(inputs, self.levels, strict=True))
+        return Shape(rows, 1, 5 + self.levels[0].classes)
+
+
+def _strided(side: int, kernel: int, stride: int) -> int:
+    return (side + 2 * (kernel // 2) - kernel) // stride + 1

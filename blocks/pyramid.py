@@ -1,0 +1,79 @@
+"""Spatial pyramid pooling, and the joints of the feature pyramid."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .graph import Feature, Lowering
+from .roles import CLOSED, OutsideWidth
+
+POOLS = (5, 9, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class SppCspc:
+    """Cross-stage partial spatial pyramid pooling, its inner width equal to its output's.
+
+    Source: facts of the released YOLOv7 and YOLOR models ("SPPCSPC").
+    """
+
+    out: OutsideWidth
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        path = net.conv(x, self.out, at="conv1")
+        path = net.conv(path, self.out, kernel=3, at="conv2")
+        path = net.conv(path, self.out, at="conv3")
+        pools = (net.max_pool(path, kernel, at=f"pool{kernel}") for kernel in POOLS)
+        path = net.conv(net.concat(path, *pools, at="pools"), self.out, at="conv4")
+        path = net.conv(path, self.out, kernel=3, at="conv5")
+        bypass = net.conv(x, self.out, at="bypass")
+        return net.conv(net.concat(path, bypass), self.out, at="out")
+
+
+@dataclass(frozen=True, slots=True)
+class SppTiny:
+    """The spatial pyramid pooling of YOLOv7-tiny: two 1x1 stems, one of them pooled, joined twice."""
+
+    out: OutsideWidth
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        bypass, path = (net.conv(x, self.out, at=place) for place in ("bypass", "stem"))
+        pools = [net.max_pool(path, kernel, at=f"pool{kernel}") for kernel in POOLS]
+        path = net.conv(net.concat(*reversed(pools), path, at="pools"), self.out, at="conv")
+        return net.conv(net.concat(path, bypass), self.out, at="out")
+
+
+@dataclass(frozen=True, slots=True)
+class TopDown:
+    """The step down the pyramid: a 1x1 conv of the coarse map, up-sampled, beside a 1x1 conv of the backbone's.
+
+    Inputs: the coarse map, then the backbone's map of twice its height and width.
+    """
+
+    out: OutsideWidth  # channels of each 1x1 conv
+
+    arity: ClassVar[int | None] = 2
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        coarse, route = inputs
+        up = net.upsample(net.conv(coarse, self.out, at="reduce"), at="upsample")
+        return net.concat(net.conv(route, self.out, at="lateral"), up)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Concatenation of two or more nodes."""
+
+    arity: ClassVar[int | None] = None
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        return net.concat(*inputs, at="")

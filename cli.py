@@ -1,0 +1,56 @@
+"""The command line: joins the rooms' commands, and turns what goes wrong into one message and an exit code."""
+
+import sys
+
+import typer
+
+from .blocks.errors import CatscaleError, InputError
+from .reports import commands as reports
+from .scaler import commands as scaler
+from .search import commands as search
+from .trainer import commands as trainer
+from .trainer import data_commands
+
+app = typer.Typer(
+    name="catscale",
+    help="Concatenation-aware scaling and search for YOLOv7-style detectors: derive a variant, count it exactly, "
+    "measure, search, train, and draw the Pareto front.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for panel, commands in {
+    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.latency),
+    "Train": (trainer.train, trainer.val, trainer.predict),
+    "Search and report": (reports.report, reports.demo),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
+app.add_typer(search.search_app, name="search", rich_help_panel="Search and report")
+
+
+def main() -> None:
+    """Run the command line: exit code 0, or 1 (failed), 2 (bad input), 130 (interrupted)."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+    except CatscaleError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone: nothing to say, and nobody to say it to
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

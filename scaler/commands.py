@@ -1,0 +1,129 @@
+"""The generator's verbs: scale, profile, latency."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .architecture import Architecture
+from .cost import CONVENTIONS
+from .documents import write_text
+from .scaling import SCALINGS, apply
+from .terminal import JsonOption, err, out, print_json, print_table
+from .zoo import load
+
+ArchArg = Annotated[str, typer.Argument(metavar="ARCH", help="A name of the zoo, or an architecture file (YAML).")]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", help="Input size in pixels; the architecture's own if left out.")
+]
+
+
+def scale(
+    arch: ArchArg,
+    width: Annotated[float | None, typer.Option(help="Scale every width by this factor.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Scale depth inside computational blocks only.")] = None,
+    compound: CompoundOption = None,
+    down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
+    extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
+    activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Derive a scaled variant of a detector, exactly.
+
+    Scalings are applied in the order of the options below. Without --output, the architecture file goes to stdout.
+
+    Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
+    """
+    options = (width, depth, compound, down, extend, size, activation)
+    scalings = {name: value for name, value in zip(SCALINGS, options, strict=True) if value is not None}
+    base = load(arch)
+    scaled = apply(base, scalings)
+    scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
+    if output:
+        write_text(output, scaled.to_yaml())
+    if as_json:
+        print_json({"name": scaled.name, "base": base.name, "scale": scalings, **scaled.cost().to_json()})
+        return
+    if output:
+        _compare(base, scaled)
+        err.print(f"Architecture written to {output}")
+    else:
+        out.out(scaled.to_yaml(), end="")
+
+
+def _compare(base: Architecture, scaled: Architecture) -> None:
+    def row(architecture: Architecture) -> tuple[Any, ...]:
+        cost = architecture.cost()
+        return architecture.name, cost.size, cost.params / 1e6, cost.flops("paper") / 1e9, cost.activations / 1e6
+
+    columns = ("name", "size px", "params M", "GFLOPs (paper)", "activations M")
+    print_table("Deploy graph, before and after", columns, (row(base), row(scaled)))
+
+
+def profile(
+    arch: ArchArg,
+    size: SizeOption = None,
+    check: CheckOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count a detector without building it: params, MACs, FLOPs by convention, activations, per block.
+
+    Example: catscale profile yolov7 --size 640 --check
+    """
+    architecture = load(arch)
+    cost = architecture.cost(size)
+    checks = []
+    if check:
+        from .cross_check import cross_check
+
+        checks = cross_check(architecture, size)
+    if as_json:
+        found = [{"counter": c.counter, "figure": c.figure, "theirs": c.theirs, "ours": c.ours} for c in checks]
+        print_json({"name": architecture.name, **cost.to_json(), **({"check": found} if check else {})})
+        return
+    blocks = [(name, str(cost.outputs[name]), c.params, c.macs, c.activations) for name, c in cost.blocks.items()]
+    columns = ("block", "output", "params", "MACs", "activations")
+    total = ("total", "", cost.params, cost.macs, cost.activations)
+    print_table(f"{architecture.name} at {cost.size} px: deploy graph, batch 1", columns, (*blocks, total))
+    out.print(f"\nparams of the train graph: {cost.params_train:,}\n")
+    rows = [(name, cost.flops(name) / 1e9, convention.meaning) for name, convention in CONVENTIONS.items()]
+    print_table("FLOPs by convention", ("convention", "GFLOPs", "counts"), rows)
+    if checks:
+        out.print()
+        rows = [(c.counter, c.figure, c.theirs, c.ours, c.equal, c.rule) for c in checks]
+        print_table("Counted by others", ("counter", "figure", "theirs", "ours", "equal", "rule"), rows)
+
+
+def latency(
+    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")],
+    size: SizeOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Images at a time.")] = 1,
+    runs: Annotated[int, typer.Option(help="Timed runs after the warm-up.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the forward of the deploy graph on this machine: median of many runs after a warm-up.
+
+    Example: catscale latency yolov7-tiny yolov7 --size 320 --device cpu
+    """
+    architectures = [load(arch) for arch in archs]
+    from .latency import measure_latency
+
+    found = [(a, measure_latency(a, size, device, batch, runs)) for a in architectures]
+    if as_json:
+        print_json([{"name": architecture.name, **measured.to_json()} for architecture, measured in found])
+        return
+    columns = ("name", "size px", "median ms", "IQR ms", "p95 ms", "images/s", "GFLOPs (paper)")
+    rows = [
+        (a.name, m.size, m.median_ms, m.iqr_ms, m.p95_ms, 1000 * m.batch / m.median_ms, a.cost(m.size).flops() / 1e9)
+        for a, m in found
+    ]
+    stamp = found[0][1]
+    note = (
+        f"{stamp.device}, {stamp.threads} threads, torch {stamp.torch}, {stamp.dtype}, {stamp.memory_format}, batch "
+        f"{stamp.batch}, {stamp.runs} runs; forward only, without pre-processing and NMS"
+    )
+    print_table("Latency of the deploy graph", columns, rows, note)

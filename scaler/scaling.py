@@ -1,0 +1,241 @@
+"""Scalings: pure functions from one architecture to another, which compose. No torch.
+
+Which field of a block is a width inside a computational block, a width outside, or a depth, its type says
+(`blocks.roles`); a scaling needs no list of blocks. A scaled width is rounded up to the next multiple of `DIVISOR`; a
+width whose factor is 1 stays as it is. The image's 3 channels and the predictions' anchors x (5 + classes) never scale.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from math import ceil
+from typing import Any, get_args
+
+from ..blocks.elan import Elan
+from ..blocks.errors import InputError, nearest
+from ..blocks.ops import Activation, Concat
+from ..blocks.roles import Block, Role, fields_with
+from ..blocks.vocabulary import TRANSITIONS, Transition
+from .architecture import Architecture, Node
+
+DIVISOR = 8  # widths are multiples of it, as in every published YOLO since v5; tensor cores want it
+
+
+class ScaleError(InputError):
+    """A scaling that cannot be done, or not exactly; the message names the node and a factor that works."""
+
+
+def width(architecture: Architecture, factor: float) -> Architecture:
+    """Scale every width, inside computational blocks and outside.
+
+    Raises:
+        ScaleError: the factor is not above zero.
+    """
+    exact = _factor("width", factor)
+    roles = (Role.INSIDE, Role.OUTSIDE)
+    return _each(architecture, lambda node: _widened(node.block, roles, exact), unchanged=exact == 1)
+
+
+def depth(architecture: Architecture, factor: float) -> Architecture:
+    """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
+
+    Raises:
+        ScaleError: the factor is not above zero, or would leave a fraction of a stage.
+    """
+    exact = _factor("depth", factor)
+    return _each(architecture, partial(_deepened, where=architecture.name, factor=exact), unchanged=exact == 1)
+
+
+def compound(architecture: Architecture, factor: float) -> Architecture:
+    """Scale depth inside computational blocks, and width outside by what the concatenations gained.
+
+    With r = new concatenated width / old, read off the graph of each block, every width outside computational blocks
+    (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by r, and the
+    widths inside stay. Each r governs what follows its block until the next one; what precedes the first block follows
+    the first. So the ratio of in- to out-channels of every transition layer is that of the base.
+
+    Raises:
+        ScaleError: the factor is not above zero, would leave a fraction of a stage, or there is nothing to deepen.
+
+    Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
+    """
+    deeper = depth(architecture, factor)
+    before, after = concatenated_widths(architecture), concatenated_widths(deeper)
+    if not before:
+        raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
+    ratio = {name: Fraction(after[name], before[name]) for name in before}
+    governing = _governing_ratios(architecture, ratio)
+    return _each(
+        deeper,
+        lambda node: _widened(node.block, (Role.OUTSIDE,), governing[node.name]),
+        unchanged=deeper is architecture,
+    )
+
+
+def resolution(architecture: Architecture, size: int) -> Architecture:
+    """Another input size, in pixels; the graph, and the anchors in pixels, stay.
+
+    Raises:
+        InputError: the size is not a multiple of the largest stride.
+    """
+    if isinstance(size, bool) or size != int(size):
+        raise ScaleError(f"{architecture.name}: resolution: {size!r} is not a number of pixels")
+    return replace(architecture, size=int(size))
+
+
+def extend(architecture: Architecture, groups: int) -> Architecture:
+    """Every ELAN becomes an E-ELAN with `groups` groups; 1 gives back the ELANs.
+
+    Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
+    cardinality is merged ("partial auxiliary head").
+
+    Raises:
+        ScaleError: `groups` is not a whole number above zero, or there is no ELAN.
+
+    Source: YOLOv7, arXiv:2207.02696, section 3.1, Fig. 2 (d), and Table 8.
+    """
+    if isinstance(groups, bool) or groups != int(groups) or groups < 1:
+        raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
+    if not elans:
+        raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
+
+    def partial_aux(name: str) -> str:
+        elan = next((elan for elan in elans if name == elan or name.startswith(f"{elan}.group")), None)
+        if elan is None:
+            return name
+        return f"{elan}.group{groups}.out" if groups > 1 else elan
+
+    def extended(node: Node) -> Node:
+        block = replace(node.block, groups=int(groups)) if isinstance(node.block, Elan) else node.block
+        inputs = tuple(map(partial_aux, node.inputs)) if node.name in architecture.aux else node.inputs
+        return replace(node, block=block, inputs=inputs, released=None)
+
+    nodes = tuple(map(extended, architecture.nodes))
+    return (
+        architecture if all(block.groups == groups for block in elans.values()) else replace(architecture, nodes=nodes)
+    )
+
+
+def transition(architecture: Architecture, kind: str) -> Architecture:
+    """Exchange every transition that halves height and width for another kind of the same output width.
+
+    Kinds are `strided_conv`, `pool_conv` and `downc`. A bare max-pool stays: it has no width of its own.
+
+    Raises:
+        ScaleError: the kind is unknown, or there is no transition to exchange.
+    """
+    if kind not in TRANSITIONS:
+        raise ScaleError(
+            f"{architecture.name}: transition: no kind is called {kind!r}; {nearest(str(kind), TRANSITIONS)}"
+        )
+    wanted = TRANSITIONS[kind]
+    found = {type(node.block) for node in architecture.nodes if isinstance(node.block, Transition)}
+    if not found:
+        raise ScaleError(f"{architecture.name}: transition: it has none of {', '.join(TRANSITIONS)}")
+
+    def exchanged(node: Node) -> Block:
+        return wanted(out=node.block.out) if isinstance(node.block, Transition) else node.block
+
+    return _each(architecture, exchanged, unchanged=found == {wanted})
+
+
+def activation(architecture: Architecture, kind: str) -> Architecture:
+    """Another activation function, everywhere: `silu` or `leaky_relu`.
+
+    Raises:
+        ScaleError: the kind is unknown.
+    """
+    if kind not in get_args(Activation):
+        known = nearest(str(kind), get_args(Activation))
+        raise ScaleError(f"{architecture.name}: activation: none is called {kind!r}; {known}")
+    return replace(architecture, activation=kind)
+
+
+SCALINGS: dict[str, Callable[[Architecture, Any], Architecture]] = {
+    "width": width,
+    "depth": depth,
+    "compound": compound,
+    "transition": transition,
+    "extend": extend,
+    "resolution": resolution,
+    "activation": activation,
+}
+
+
+def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
+    """Apply scalings by name, in the order given. The result's name says what was done.
+
+    Raises:
+        ScaleError: a scaling is unknown or cannot be done.
+    """
+    scaled = architecture
+    for name, value in scalings.items():
+        if name not in SCALINGS:
+            raise ScaleError(f"no scaling is called {name!r}; {nearest(name, SCALINGS)}")
+        try:
+            after = SCALINGS[name](scaled, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ScaleError(f"{architecture.name}: {name}: {value!r} is not a value that it takes") from error
+        if after is not scaled:
+            scaled = after.replace(name=f"{scaled.name}-{name}{'-' if isinstance(value, str) else ''}{value}")
+    return scaled
+
+
+def concatenated_widths(architecture: Architecture) -> dict[str, int]:
+    """Channels joined inside each computational block that has a depth, read off the graph; by node."""
+    deep = {node.name for node in architecture.nodes if fields_with(type(node.block), Role.DEPTH)}
+    graph = architecture.graph()
+    shapes = graph.shapes()
+    widths: dict[str, int] = {}
+    for layer in graph.layers:
+        if layer.node in deep and isinstance(layer.op, Concat):
+            widths[layer.node] = widths.get(layer.node, 0) + shapes[layer.name].channels
+    return widths
+
+
+def _governing_ratios(architecture: Architecture, ratio: dict[str, Fraction]) -> dict[str, Fraction]:
+    """For every node the ratio that scales its outside widths: its own, else that of the block it follows."""
+    first = next(iter(ratio.values()))
+    governing: dict[str, Fraction] = {}
+    for node in architecture.nodes:
+        upstream = node.inputs[0]
+        while upstream not in governing and "." in upstream:  # a layer inside a node is governed as its node
+            upstream = upstream.rpartition(".")[0]
+        governing[node.name] = ratio.get(node.name) or governing.get(upstream, first)
+    return governing
+
+
+def _factor(scaling: str, factor: float) -> Fraction:
+    if isinstance(factor, bool) or not 0 < factor < 1000:
+        raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
+    return Fraction(factor).limit_denominator(10**6)
+
+
+def _each(architecture: Architecture, change: Callable[[Node], Block], *, unchanged: bool) -> Architecture:
+    """Change every block; a published exception to the rule (`Node.released`) is not carried along."""
+    if unchanged:
+        return architecture
+    nodes = tuple(replace(node, block=change(node), released=None) for node in architecture.nodes)
+    return replace(architecture, nodes=nodes)
+
+
+def _widened(block: Block, roles: tuple[Role, ...], factor: Fraction) -> Block:
+    widths = {name: getattr(block, name) for name in fields_with(type(block), *roles)}
+    return replace(block, **{name: _rounded(value, factor) for name, value in widths.items() if value is not None})  # type: ignore[type-var]
+
+
+def _rounded(channels: int, factor: Fraction) -> int:
+    return channels if factor == 1 else DIVISOR * ceil(channels * factor / DIVISOR)
+
+
+def _deepened(node: Node, *, where: str, factor: Fraction) -> Block:
+    depths = {name: getattr(node.block, name) for name in fields_with(type(node.block), Role.DEPTH)}
+    for name, value in depths.items():
+        if (value * factor).denominator != 1:
+            raise ScaleError(
+                f"{where}: {node.name}: depth {float(factor):g} turns {value} {name} into {float(value * factor):g}; "
+                f"use a multiple of {float(Fraction(1, value)):g}"
+            )
+    return replace(node.block, **{name: int(value * factor) for name, value in depths.items()})  # type: ignore[type-var]
