@@ -233,7 +233,9 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
                 hint = nearest(name, [IMAGE, *everywhere])
                 raise InputError(f"{where}: node {node.name}: reads {name!r}, which does not exist; {hint}")
             if cycle := _path(owner, node.name, everywhere):
-                raise InputError(f"{where}: node {node.name}: reads itself in a circle: {' -> '.join([*cycle, owner])}")
+                raise InputError(
+                    f"{where}: node {node.name}: reads itself in a circle: {' -> '.join([*cycle, node.name])}"
+                )
             raise InputError(f"{where}: node {node.name}: reads {name!r}, which stands after it; move it before")
         before.add(node.name)
 

@@ -68,9 +68,10 @@ def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
     written: _WrittenOut = parse(_WrittenOut, document, where)
+    name = written.name or path.stem
     try:
         return Architecture(
-            name=written.name or path.stem,
+            name=name,
             size=written.size,
             nodes=_nodes(written.nodes, where),
             heads=tuple(written.heads),
@@ -81,7 +82,8 @@ def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]
             implicit=written.implicit,
         )
     except InputError as error:
-        raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+        fault = str(error).removeprefix(f"{name}: ")
+        raise InputError(fault if fault.startswith(where) else f"{where}: {fault}") from error
 
 
 def _pairs(level: list[float], where: str) -> tuple[tuple[float, float], ...]:

@@ -13,8 +13,11 @@ from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
 
 ArchArg = Annotated[str, typer.Argument(metavar="ARCH", help="A name of the zoo, or an architecture file (YAML).")]
-SizeOption = Annotated[
-    int | None, typer.Option("--size", help="Input size in pixels; the architecture's own if left out.")
+SizeOption = Annotated[int | None, typer.Option("--size", help="Input size in pixels instead of the architecture's.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Count the built model with torch, fvcore and ptflops too.")]
+CompoundOption = Annotated[
+    float | None,
+    typer.Option(help="Scale depth in blocks, and the width around by what the concatenations gained."),
 ]
 
 

@@ -81,7 +81,7 @@ def resolution(architecture: Architecture, size: int) -> Architecture:
     """
     if isinstance(size, bool) or size != int(size):
         raise ScaleError(f"{architecture.name}: resolution: {size!r} is not a number of pixels")
-    return replace(architecture, size=int(size))
+    return architecture if size == architecture.size else replace(architecture, size=int(size))
 
 
 def extend(architecture: Architecture, groups: int) -> Architecture:
