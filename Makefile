@@ -36,7 +36,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m pytest tests/benchmarks -m bench -s --no-header -q
+	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files="bench_*.py" --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -34,8 +34,8 @@ def cross_check(architecture: Architecture, size: int | None = None) -> list[Che
     model = build(architecture, "deploy").eval()
     deployed = sum(parameter.numel() for parameter in model.parameters())
     images = torch.zeros(1, 3, cost.size, cost.size)
-    fvcore = _fvcore_flops(model, images)
-    ptflops = _ptflops_macs(model, cost.size)
+    fvcore = fvcore_flops(model, images)
+    ptflops = ptflops_macs(model, cost.size)
     return [
         Check("torch", "params, train graph", train, cost.params_train, "every trainable number"),
         Check("torch", "params, deploy graph", deployed, cost.params, "every trainable number"),
@@ -47,7 +47,8 @@ def cross_check(architecture: Architecture, size: int | None = None) -> list[Che
     ]
 
 
-def _fvcore_flops(model: torch.nn.Module, images: torch.Tensor) -> dict[str, int]:
+def fvcore_flops(model: torch.nn.Module, images: torch.Tensor) -> dict[str, int]:
+    """What fvcore calls flops, by operator."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore's own imports and the tracer warn on current torch
         from fvcore.nn import FlopCountAnalysis
@@ -57,7 +58,8 @@ def _fvcore_flops(model: torch.nn.Module, images: torch.Tensor) -> dict[str, int
         return {operator: int(flops) for operator, flops in analysis.by_operator().items()}
 
 
-def _ptflops_macs(model: torch.nn.Module, size: int) -> int:
+def ptflops_macs(model: torch.nn.Module, size: int) -> int:
+    """What ptflops' `aten` backend calls MACs."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from ptflops import get_model_complexity_info
