@@ -7,7 +7,7 @@ DATA ?= shapes
 
 .PHONY: demo test test-slow test-gpu check lint bench clean
 
-$(READY): pyproject.toml setup.py
+$(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'catscale needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,8 @@
 """The command line: joins the rooms' commands, and turns what goes wrong into one message and an exit code."""
 
 import sys
+from importlib.metadata import version as installed
+from typing import Annotated
 
 import typer
 
@@ -10,6 +12,13 @@ from .scaler import commands as scaler
 from .search import commands as search
 from .trainer import commands as trainer
 from .trainer import data_commands
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"catscale {installed('catscale')}\n")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="catscale",
@@ -28,6 +37,15 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version)] = False,
+) -> None:
+    """Declare what stands before the verbs."""
+
+
 app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
 app.add_typer(search.search_app, name="search", rich_help_panel="Search and report")
 

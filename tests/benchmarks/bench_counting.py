@@ -42,12 +42,9 @@ def test_counting(capsys) -> None:  # type: ignore[no-untyped-def]
             seconds[name].append(time.perf_counter() - start)
     with capsys.disabled():
         print(f"\nCounting one candidate (yolov7, fresh width, {SIZE} px), median of {ROUNDS} interleaved rounds")
-        print(
-            f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        )
+        print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
         best = statistics.median(seconds["catscale, from the graph"])
         for name, samples in seconds.items():
             median = statistics.median(samples)
-            print(
-                f"{name:36} {1e3 * median:10.2f} ms  ({1e3 * min(samples):.2f} to {1e3 * max(samples):.2f})  {median / best:8.1f} x"
-            )
+            spread = f"({1e3 * min(samples):.2f} to {1e3 * max(samples):.2f})"
+            print(f"{name:36} {1e3 * median:10.2f} ms  {spread:22} {median / best:8.1f} x")

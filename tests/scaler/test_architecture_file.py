@@ -32,7 +32,7 @@ MISTAKES = [
     (with_change("out: 16}}", "out: 16}, from: head}"), r"node elan: reads itself in a circle: elan -> head -> elan"),
     (with_change("out: 16}}", "out: 16}, from: elan}"), r"node elan: reads itself in a circle: elan -> elan"),
     (with_change("kernel: 3}}", "kernel: 3}, from: [stem, elan]}"), r"node head: takes one input, not 2: stem, elan"),
-    (with_change("{conv: {out: 16, kernel: 3}}\n", "{join: {}, from: [stem, image]}\n"), r"sizes: 16x2048x2048, 3x4096"),
+    (with_change("{conv: {out: 16, kernel: 3}}\n", "{join: {}, from: [stem, image]}\n"), r"sizes: 16x2048x2048, 3x"),
     (with_change("heads: [head]", "heads: [haed]"), r"heads: no node is called 'haed'; did you mean 'head'\?"),
     (with_change("heads: [head]", "heads: []"), r"heads: name the nodes"),
     (with_change("heads: [head]", "heads: [head, elan]"), r"anchors: 1 levels of anchors for 2 heads"),

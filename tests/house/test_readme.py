@@ -1,0 +1,52 @@
+"""Every command of the README is run here as it stands, in order, in one folder; and its Python too."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix("$ ").split("#")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+
+
+def test_every_catscale_command_works(cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "studies", tmp_path / "studies")
+    commands = [command for command in COMMANDS if command.startswith("catscale ")]
+    assert len(commands) > 10
+    for command in commands:
+        done = cli(*command.split()[1:], cwd=tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    for made in ("e6.yaml", "runs/first/best.safetensors", "report/index.html", "runs/first-found/000001.jpg"):
+        assert (tmp_path / made).is_file(), made
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_every_make_target_is_there(command: str) -> None:
+    dry = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert dry.returncode == 0, dry.stderr
+    assert ".venv" in dry.stdout
+
+
+def test_the_python_example_prints_what_it_says(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (promised,) = re.findall(r"# (\d+ \d+)$", example, re.MULTILINE)
+    assert done.stdout.strip() == promised
+
+
+def test_every_link_and_picture_is_there() -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []

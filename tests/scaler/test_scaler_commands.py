@@ -1,0 +1,102 @@
+"""The generator from the command line: what it prints, what JSON it gives, and how it refuses."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import catscale
+import pytest
+
+CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_e6_is_w6_scaled_by_one_number(cli: CommandLine, tmp_path: Path) -> None:
+    done = cli("scale", "yolov7-w6", "--compound", 1.5, "--down", "downc", "-o", "e6.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert catscale.load(tmp_path / "e6.yaml").replace(name="yolov7-e6") == catscale.load("yolov7-e6")
+    assert "97.20" in done.stdout  # M parameters, beside the base's
+    assert "70.39" in done.stdout
+
+
+def test_without_an_output_the_file_goes_to_stdout(cli: CommandLine, tmp_path: Path) -> None:
+    done = cli("scale", "yolov7-tiny", "--width", 0.5, "--name", "narrow")
+    (tmp_path / "narrow.yaml").write_text(done.stdout, encoding="utf-8")
+    narrow = catscale.load("yolov7-tiny").scale(width=0.5)
+    assert catscale.load(tmp_path / "narrow.yaml") == narrow.replace(name="narrow")
+
+
+def test_profile_as_json(cli: CommandLine) -> None:
+    profile = json.loads(cli("profile", "yolov7", "--json").stdout)
+    assert {key: profile[key] for key in ("name", "size", "params", "params_train", "macs", "activations")} == {
+        "name": "yolov7",
+        "size": 640,
+        "params": 36_905_341,
+        "params_train": 37_622_682,
+        "macs": 52_255_539_200,
+        "activations": 86_826_800,
+    }
+    assert profile["flops"]["paper"] == profile["flops"]["ptflops"] == 2 * (52_255_539_200 + 86_826_800)
+    assert {"paper", "fvcore", "ptflops"} <= profile["flops"].keys()
+    assert sum(block["params"] for block in profile["blocks"]) == profile["params"]
+    assert sum(block["macs"] for block in profile["blocks"]) == profile["macs"]
+    down = next(block for block in profile["blocks"] if block["name"] == "neck.p4.down")
+    assert down["output"] == "256x40x40"
+
+
+def test_profile_checks_itself_by_others(cli: CommandLine) -> None:
+    checks = json.loads(cli("profile", "yolov7-tiny", "--size", 128, "--check", "--json").stdout)["check"]
+    assert len(checks) == 5
+    assert all(check["theirs"] == check["ours"] for check in checks)
+
+
+def test_profile_for_a_person(cli: CommandLine) -> None:
+    done = cli("profile", "yolov7-tiny")
+    for part in ("backbone.p5.elan", "6,219,709", "6,228,762", "unfused-bn", "5.81"):
+        assert part in done.stdout
+
+
+def test_latency_carries_how_it_was_taken(cli: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.125}\n", encoding="utf-8")
+    done = cli("latency", tmp_path / "small.yaml", "--size", 64, "--device", "cpu", "--runs", 5, "--json")
+    (measured,) = json.loads(done.stdout)
+    assert measured["name"] == "small"
+    assert 0 < measured["median_ms"] <= measured["p95_ms"]
+    assert (measured["runs"], measured["size"], measured["batch"], measured["dtype"]) == (5, 64, 1, "float32")
+    assert measured["device"].endswith("(cpu)")
+    assert measured["warm_up"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("profile", "yolov8"), "no architecture is called 'yolov8'; did you mean 'yolov7'?"),
+        (("scale", "yolov7", "--width", "0"), "width: the factor must be above 0"),
+        (("scale", "yolov7", "--compound", "1.3"), "backbone.p2.elan: depth 1.3 turns 2 taps into 2.6"),
+        (("profile", "yolov7", "--size", "100"), "size 100 is not a multiple of the largest stride, 32; use 96"),
+        (("latency", "yolov7-tiny", "--device", "tpu"), "no device 'tpu' here; there are auto, cpu"),
+        (("latency", "yolov7-tiny", "--runs", "0"), "both must be at least 1"),
+        (("scale", "yolov7", "-o", "/proc/none/x.yaml", "--width", "2"), "/proc/none/x.yaml: cannot be written"),
+    ],
+)
+def test_bad_input_is_one_message(cli: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_verb_is_refused_with_the_nearest(cli: CommandLine) -> None:
+    done = cli("profil", "yolov7")
+    assert done.returncode == 2
+    assert "No such command 'profil'" in done.stderr
+    assert "profile" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["scale", "profile", "latency"])
+def test_help_has_an_example(cli: CommandLine, verb: str) -> None:
+    done = cli(verb, "--help")
+    assert done.returncode == 0
+    assert f"Example: catscale {verb}" in done.stdout

@@ -1,0 +1,228 @@
+"""A batch follows from seed, epoch and position alone; every image is seen once; an error arrives with its batch."""
+
+import gc
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from catscale.blocks.errors import InputError
+from catscale.trainer.data import memory
+from catscale.trainer.data.augment import Augment
+from catscale.trainer.data.images import letterbox, read_image, unletterbox
+from catscale.trainer.data.loader import Batch, train_batches, val_batches
+from catscale.trainer.data.records import Split
+from catscale.trainer.data.shapes import make_shapes
+from catscale.trainer.data.sources import open_dataset
+
+NOTHING = Augment(hsv_h=0, hsv_s=0, hsv_v=0, flipud=0, fliplr=0, translate=0, scale=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shapes(tmp_path_factory.mktemp("data") / "set", train=10, val=5, test=0, size_px=96)
+
+
+@pytest.fixture
+def split(folder: Path) -> Split:
+    return open_dataset(folder).split("train")
+
+
+def epoch(
+    split: Split, epoch: int = 0, *, seed: int = 0, cache: bool = True, threads: int | None = None
+) -> list[Batch]:
+    return list(
+        train_batches(
+            split,
+            size_px=64,
+            batch=4,
+            recipe_augment=Augment(),
+            seed=seed,
+            epoch=epoch,
+            cache=cache,
+            threads=threads,
+        )
+    )
+
+
+def same(first: list[Batch], second: list[Batch]) -> bool:
+    return [batch.ids for batch in first] == [batch.ids for batch in second] and all(
+        torch.equal(a.images, b.images) and torch.equal(a.targets, b.targets)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_a_batch_has_the_documented_shapes(split: Split) -> None:
+    batches = epoch(split)
+    assert [batch.images.shape for batch in batches] == [(4, 3, 64, 64), (4, 3, 64, 64), (2, 3, 64, 64)]
+    for batch in batches:
+        assert batch.images.dtype == batch.targets.dtype == torch.float32
+        assert batch.images.is_contiguous()
+        assert 0 <= batch.images.min() < batch.images.max() <= 1
+        assert batch.targets.shape[1] == 6
+        assert set(batch.targets[:, 0].tolist()) <= set(range(len(batch.ids)))
+        low, high = batch.targets[:, 2:4] - batch.targets[:, 4:] / 2, batch.targets[:, 2:4] + batch.targets[:, 4:] / 2
+        assert (low >= -1e-6).all()
+        assert (high <= 1 + 1e-6).all()
+
+
+def test_an_epoch_sees_every_image_once_in_its_own_order(split: Split) -> None:
+    orders = [[image for batch in epoch(split, number) for image in batch.ids] for number in range(3)]
+    ids = sorted(record.image_id for record in split.images)
+    assert all(sorted(order) == ids for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    assert orders[0] != ids
+
+
+def test_batches_follow_from_seed_and_epoch_alone(split: Split, folder: Path) -> None:
+    first = epoch(split, 2)
+    assert same(first, epoch(split, 2))
+    assert same(first, epoch(split, 2, cache=False))
+    assert same(first, epoch(split, 2, threads=3))
+    assert same(first, epoch(open_dataset(folder).split("train"), 2))  # without the epochs before
+    assert not same(first, epoch(split, 3))
+    assert not same(first, epoch(split, 2, seed=1))
+
+
+def test_a_sample_does_not_depend_on_the_size_of_its_batch(split: Split) -> None:
+    four, three = (
+        torch.cat(
+            [
+                made.images
+                for made in train_batches(split, size_px=64, batch=batch, recipe_augment=Augment(), seed=0, epoch=0)
+            ]
+        )
+        for batch in (4, 3)
+    )
+    assert torch.equal(four, three)
+
+
+def test_without_augmentation_training_sees_what_validation_sees(split: Split) -> None:
+    def by_id(batches: list[Batch]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        return {
+            image: (batch.images[row].numpy(), batch.targets[batch.targets[:, 0] == row, 1:].numpy())
+            for batch in batches
+            for row, image in enumerate(batch.ids)
+        }
+
+    trained = by_id(list(train_batches(split, size_px=80, batch=3, recipe_augment=NOTHING, seed=0, epoch=0)))
+    validated = by_id(list(val_batches(split, size_px=80, batch=4)))
+    assert trained.keys() == validated.keys()
+    for image, (pixels, targets) in trained.items():
+        np.testing.assert_array_equal(pixels, validated[image][0])
+        np.testing.assert_array_equal(targets, validated[image][1])
+
+
+def test_validation_is_the_letterboxed_image_in_order_and_its_boxes_map_back(folder: Path) -> None:
+    split = open_dataset(folder).split("val")
+    batches = list(val_batches(split, size_px=128, batch=2))
+    assert [image for batch in batches for image in batch.ids] == [record.image_id for record in split.images]
+    records = iter(split.images)
+    for batch in batches:
+        for row, lay in enumerate(batch.letterboxes):
+            record = next(records)
+            expected, _ = letterbox(read_image(record.path), 128)
+            np.testing.assert_allclose(batch.images[row].permute(1, 2, 0).numpy() * 255, expected, atol=1e-4)
+            targets = batch.targets[batch.targets[:, 0] == row].numpy().astype(np.float64)
+            corners = np.hstack([targets[:, 2:4] - targets[:, 4:] / 2, targets[:, 2:4] + targets[:, 4:] / 2]) * 128
+            np.testing.assert_allclose(unletterbox(corners, lay), record.boxes, atol=1e-3)
+            np.testing.assert_array_equal(targets[:, 1], record.labels)
+
+
+def test_crowds_are_not_learnt_from(folder: Path) -> None:
+    split = open_dataset(folder).split("val")
+    boxes = len(torch.cat([batch.targets for batch in val_batches(split, size_px=64, batch=5)]))
+    split.images[0].crowd[0] = True
+    assert len(torch.cat([batch.targets for batch in val_batches(split, size_px=64, batch=5)])) == boxes - 1
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each image was decoded."""
+    times: Counter[Path] = Counter()
+
+    def counted(path: Path) -> np.ndarray:
+        times[path] += 1
+        return read_image(path)
+
+    monkeypatch.setattr("catscale.trainer.data.images.read_image", counted)
+    return times
+
+
+def test_an_image_is_decoded_once_where_it_can_be_kept(split: Split, decoded: Counter[Path]) -> None:
+    for number in range(3):
+        epoch(split, number)
+    list(val_batches(split, size_px=64, batch=4))
+    assert decoded == {record.path: 1 for record in split.images}
+
+
+@pytest.mark.parametrize("free", [0, 64 * 64 * 3 * 10 * 2 - 1])
+def test_images_are_kept_only_in_half_of_the_free_memory(
+    split: Split, decoded: Counter[Path], monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    epoch(split, 0)
+    epoch(split, 1)
+    assert decoded == {record.path: 2 for record in split.images}
+
+
+def test_a_kept_image_cannot_be_written_to(split: Split) -> None:
+    image = memory.images_of(split, 96, cache=True).load(0)
+    with pytest.raises(ValueError, match="read-only"):
+        image[0, 0] = 0
+
+
+def test_memory_is_given_back_with_its_split_and_at_another_size(folder: Path) -> None:
+    split = open_dataset(folder).split("train")
+    before = len(memory._memories)
+    list(val_batches(split, size_px=64, batch=4))
+    list(val_batches(split, size_px=96, batch=4))
+    assert len(memory._memories) == before + 1
+    del split
+    gc.collect()
+    assert len(memory._memories) == before
+
+
+def test_the_system_tells_its_free_memory() -> None:
+    assert 2**20 < memory.free_bytes() < 2**50
+
+
+def test_a_broken_image_is_an_error_where_its_batch_is_taken(tmp_path: Path) -> None:
+    folder = make_shapes(tmp_path / "set", train=6, val=1, test=0, size_px=64)
+    broken = folder / "images" / "train" / "000004.jpg"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    batches = val_batches(open_dataset(folder).split("train"), size_px=64, batch=2)
+    assert next(batches).ids == (1, 2)
+    with pytest.raises(InputError, match=r"000004\.jpg: the image cannot be decoded"):
+        next(batches)
+    assert not data_threads()
+
+
+def test_an_image_of_another_size_than_stated_is_an_error(tmp_path: Path) -> None:
+    folder = make_shapes(tmp_path / "set", train=1, val=1, test=0, size_px=64)
+    file = folder / "annotations" / "instances_train.json"
+    file.write_text(file.read_text().replace('"width": 64', '"width": 65'))
+    with pytest.raises(InputError, match=r"the image is 64 x 64 px, but its annotations state 65 x 64; correct"):
+        list(val_batches(open_dataset(folder).split("train"), size_px=64, batch=2))
+
+
+def data_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("catscale-data")]
+
+
+def test_no_thread_is_left_behind(split: Split) -> None:
+    epoch(split)
+    assert not data_threads()
+    batches = val_batches(split, size_px=64, batch=2)
+    next(batches)
+    assert data_threads()
+    del batches  # as when the loop over it is left by an exception
+    gc.collect()
+    assert not data_threads()
+
+
+def test_a_batch_of_nothing_is_refused(split: Split) -> None:
+    with pytest.raises(InputError, match=r"batch: 0 images; give at least 1"):
+        next(val_batches(split, size_px=64, batch=0))

@@ -1,0 +1,179 @@
+"""`catscale train`, `val` and `predict` as a user runs them, on a data set that is drawn for it."""
+
+import csv
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import catscale
+import pytest
+from catscale.trainer.data.shapes import make_shapes
+from PIL import Image
+
+TRAIN = "train narrow.yaml --data shapes/ --recipe quick --epochs 16 --size 128 --device cpu"
+CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with a narrow detector and 96 drawn images to learn from."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "narrow.yaml").write_text(catscale.load("yolov7-tiny").scale(width=0.25).to_yaml())
+    make_shapes(folder / "shapes", train=96, val=24, test=8, size_px=128, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def training(cli: CommandLine, place: Path) -> "subprocess.CompletedProcess[str]":
+    return cli(*TRAIN.split(), cwd=place)
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_training_learns_and_says_so(training: "subprocess.CompletedProcess[str]", place: Path) -> None:
+    assert training.returncode == 0, training.stderr
+    rows = metrics(place / "runs" / "train" / "exp")
+    first, last = ([float(row[name]) for name in ("box", "cls")] for row in (rows[0], rows[-1]))
+    assert len(rows) == 16
+    assert last[0] < first[0]
+    assert last[1] < first[1]
+    assert float(rows[-1]["ap50"]) > 0.01
+    assert float(rows[-1]["ap"]) > 0
+
+    lines = training.stdout.splitlines()
+    assert lines[0].startswith("catscale 0.1.0, torch ")
+    assert lines[1].startswith("80 classes become 6, as in shapes/: circle, ")
+    assert " params, " in lines[2]
+    assert lines[4].split() == ["epoch", "box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds"]
+    assert [line.split()[0] for line in lines[5:21]] == [f"{epoch}/16" for epoch in range(1, 17)]
+    assert lines[-1] == "Results saved to runs/train/exp"
+    assert training.stderr == ""  # no progress bar where there is no terminal
+
+
+def test_validation_gives_the_figures_of_the_best_epoch(
+    training: "subprocess.CompletedProcess[str]", cli: CommandLine, place: Path
+) -> None:
+    result = cli("val", "runs/train/exp", "--json", "--device", "cpu", cwd=place)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    best = metrics(place / "runs" / "train" / "exp")[figures["epoch"] - 1]
+    assert (figures["ap"], figures["ap50"]) == pytest.approx((float(best["ap"]), float(best["ap50"])), abs=1e-6)
+    assert set(figures["per_class"]) == {"circle", "square", "triangle", "star", "cross", "ring"}
+
+    table = cli("val", "runs/train/exp", "--data", "shapes/", "--split", "test", cwd=place)
+    assert table.returncode == 0, table.stderr
+    assert "on shapes/ (test) at 128 px" in table.stdout
+    assert "8 images in " in table.stdout
+
+
+def test_predictions_are_drawn_and_printed(
+    training: "subprocess.CompletedProcess[str]", cli: CommandLine, place: Path
+) -> None:
+    images = place / "shapes" / "images" / "test"
+    result = cli("predict", "runs/train/exp", images, "-o", "found", "--conf", 0.05, "--json", cwd=place)
+    assert result.returncode == 0, result.stderr
+    predictions = json.loads(result.stdout)
+    assert len(predictions) == 8
+    assert any(prediction["detections"] for prediction in predictions)
+    assert all((place / prediction["picture"]).is_file() for prediction in predictions)
+
+    result = cli("predict", "runs/train/exp", f"{images}/00000[12].jpg", "-o", "two", cwd=place)
+    assert result.returncode == 0, result.stderr
+    assert len(os.listdir(place / "two")) == 2  # noqa: PTH208
+    assert result.stdout.endswith("Results saved to two\n")
+
+
+def test_a_complete_run_goes_on_with_more_epochs_only(
+    training: "subprocess.CompletedProcess[str]", cli: CommandLine, place: Path
+) -> None:
+    refused = cli("train", "--resume", "runs/train/exp", cwd=place)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is complete, 16 of 16 epochs; ask for more epochs to extend it" in refused.stderr
+    extended = cli("train", "--resume", "runs/train/exp", "--epochs", 17, cwd=place)
+    assert extended.returncode == 0, extended.stderr
+    assert "17/17" in extended.stdout
+
+
+BAD = {
+    "an unknown recipe key": (
+        "train narrow.yaml --data shapes/ --recipe bad.yaml",
+        "error: bad.yaml: unknown key 'learning_rate'; known: ",
+    ),
+    "a misspelt recipe key": (
+        "train narrow.yaml --data shapes/ --recipe worse.yaml",
+        "error: worse.yaml: unknown key 'momentun'; did you mean 'momentum'?",
+    ),
+    "an unknown recipe": ("train narrow.yaml --data shapes/ --recipe fast", "error: no recipe 'fast'"),
+    "an unknown architecture": ("train yolov8 --data shapes/", "yolov8"),
+    "a size off the stride": (
+        "train narrow.yaml --data shapes/ --size 200",
+        "error: yolov7-tiny-width0.25: size 200 is not a multiple of the largest stride, 32; use 192",
+    ),
+    "no data": ("train narrow.yaml", "error: train: name an architecture and its data, as in: catscale train "),
+    "data that is not there": ("train narrow.yaml --data nowhere", "error: nowhere: there is no such file or folder"),
+    "a device that is not there": (
+        "train narrow.yaml --data shapes/ --device cuda:99",
+        "error: --device cuda:99: ",
+    ),
+    "an unknown device": ("train narrow.yaml --data shapes/ --device gpu", "error: --device gpu: no such device"),
+    "a folder that is taken": (
+        "train narrow.yaml --data shapes/ --recipe quick --size 64 --folder shapes",
+        "error: shapes: is there and not empty; take another folder, or --resume it",
+    ),
+    "a name and a folder": ("train narrow.yaml --data shapes/ --name a --folder b", "give one"),
+    "a resume with another recipe": (
+        "train --resume runs/train/exp --recipe p5",
+        "error: --resume runs/train/exp: goes on as the run began; leave out --recipe",
+    ),
+    "a resume of no run": ("train --resume nowhere", "error: nowhere: no such run folder"),
+    "a validation of no run": ("val nowhere", "error: nowhere: no such run folder"),
+    "a folder that is no run": ("val shapes", "error: shapes: not a run folder: it has no run.json"),
+    "a run without weights": ("val early", "error: early: no best.safetensors in it: no epoch has finished"),
+    "weights that are none": ("val broken", "error: broken/best.safetensors: not a weights file"),
+    "a split that is not there": ("val runs/train/exp --split tset", "no split 'tset'"),
+    "data of other classes": (
+        "val runs/train/exp --data cats",
+        "error: cats: has 1 classes (cat), but runs/train/exp was trained on 6 (circle, square, triangle, star, cross,",
+    ),
+    "an image that is not there": ("predict runs/train/exp no.jpg", "error: no.jpg: no such image or folder"),
+    "a broken image": ("predict runs/train/exp broken.jpg -o out", "error: broken.jpg: the image cannot be decoded"),
+    "a prediction without a run": ("predict nowhere broken.jpg", "error: nowhere: no such run folder"),
+}
+
+
+@pytest.fixture(scope="module")
+def bad_place(place: Path, training: "subprocess.CompletedProcess[str]") -> Path:
+    """The working folder after a training, with all that can be wrong beside it."""
+    run = place / "runs" / "train" / "exp"
+    (place / "bad.yaml").write_text("base: quick\nlearning_rate: 0.1\n")
+    (place / "worse.yaml").write_text("base: quick\nmomentun: 0.1\n")
+    for name in ("early", "broken"):
+        (place / name).mkdir()
+        for file in ("run.json", "architecture.yaml", "recipe.yaml"):
+            (place / name / file).write_bytes((run / file).read_bytes())
+    (place / "broken" / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes()[:1000])
+    Image.new("RGB", (300, 300)).save(place / "whole.jpg")
+    (place / "broken.jpg").write_bytes((place / "whole.jpg").read_bytes()[:400])
+    (place / "cats" / "images").mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(place / "cats" / "images" / "1.jpg")
+    (place / "cats" / "labels").mkdir()
+    (place / "cats" / "labels" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (place / "cats" / "data.yaml").write_text("train: images\nval: images\nnames: [cat]\n")
+    return place
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_message_and_leaves_nothing(case: str, cli: CommandLine, bad_place: Path) -> None:
+    arguments, message = BAD[case]
+    before = sorted(bad_place.rglob("*"))
+    result = cli(*arguments.split(), cwd=bad_place)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert sorted(bad_place.rglob("*")) == before
