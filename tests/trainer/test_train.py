@@ -20,6 +20,7 @@ from catscale.trainer.loop import Diverged, TrainResult, train
 from catscale.trainer.loss import Loss, LossParts
 from catscale.trainer.recipe import Recipe, load_recipe
 from catscale.trainer.run_folder import EpochRow, RunFolder, load_run, next_folder
+from catscale.trainer.threads import compute_threads
 from safetensors.torch import load_file
 
 SIZE_PX = 64
@@ -276,3 +277,16 @@ def test_names_of_runs_count_up(tmp_path: Path) -> None:
     (tmp_path / "exp").mkdir()
     (tmp_path / "exp2").mkdir()
     assert next_folder(tmp_path) == tmp_path / "exp3"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (8, 4), (64, 56)])
+def test_torch_leaves_cores_to_the_threads_that_make_batches(cores: int, threads: int) -> None:
+    assert compute_threads(cores) == threads
+
+
+def test_the_number_of_threads_is_restored(arch: Architecture, data: Dataset, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    trained(arch, data, tmp_path / "run", recipe(epochs=1), on_batch=lambda *_: seen.append(torch.get_num_threads()))
+    assert set(seen) == {min(before, compute_threads())}
+    assert torch.get_num_threads() == before

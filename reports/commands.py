@@ -1,0 +1,66 @@
+"""The reports' verbs: zoo, report, demo. Matplotlib and pandas are imported when a verb runs, not before."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..scaler.terminal import JsonOption, err, out, print_json, print_table
+
+
+def zoo(
+    models: Annotated[list[str] | None, typer.Option("--models", help="Only these; may be given again.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every known architecture: our exact counts beside the published figures.
+
+    Example: catscale zoo --models yolov7-e6 --models yolov7-d6
+    """
+    from .zoo_table import table_cells, zoo_table
+
+    records = zoo_table([name for given in models or () for name in given.split(",") if name])
+    if as_json:
+        print_json(records)
+        return
+    columns = (
+        "model", "size px", "params M", "train M", "GFLOPs",
+        "paper: M", "paper: G", "recounted: M", "recounted: G", "", "source and note",
+    )  # fmt: skip
+    note = (
+        "params, GFLOPs: the deploy graph by the paper's convention, 2 x (MACs + biases); train: parameters of the "
+        "training graph. recounted: ours, counted and rounded as the paper's row was."
+    )
+    print_table("The zoo beside arXiv:2207.02696", columns, table_cells(records), note)
+
+
+def report(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies, or their files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("report"),
+) -> None:
+    """Draw the Pareto fronts of studies: PNG, SVG, CSV, Markdown, and one index.html that opens by itself.
+
+    Example: catscale report runs/search/quickstart -o report/
+    """
+    from ..search.status import read_study
+
+    records = [read_study(study) for study in studies]
+
+    from .page import write_report
+
+    for remark in write_report(records, output):
+        err.print(f"note: {remark}", markup=False)
+    out.print(f"Report written to {output / 'index.html'}", markup=False)
+
+
+def demo(
+    data: Annotated[str, typer.Option(help="data.yaml, COCO JSON or its folder, or shapes.")] = "shapes",
+    folder: Annotated[Path | None, typer.Option(help="Where to put it all.  [default: runs/demo]")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto: cuda where there is one.")] = "auto",
+) -> None:
+    """Go the whole way once: zoo, a derived model, a study, its report, a chosen detector and its predictions.
+
+    Example: catscale demo --data shapes
+    """
+    from .demo import run_demo
+
+    run_demo(data, folder, device)

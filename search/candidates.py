@@ -1,0 +1,132 @@
+"""From a combination of values to a detector that is worth training, or to the reason why it is not. No torch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..blocks.errors import InputError
+from ..scaler.architecture import Architecture, check_size
+from ..scaler.scaling import apply
+from ..scaler.zoo import load
+from .quantities import shown
+from .space import BASE, Value
+from .study import Study
+
+EXAMINED = 1000  # candidates looked at before a study starts, to see that at least one can be trained
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A detector of the space, with what is known of it before training."""
+
+    architecture: Architecture
+    figures: Mapping[str, float] = field(default_factory=dict)  # params, gflops, macs, activations
+
+    @property
+    def key(self) -> str:
+        """Equal for candidates that would train alike."""
+        return f"{self.architecture.fingerprint}@{self.architecture.size}"
+
+
+class Bases:
+    """The bases of a study, at its size and with the classes of its data.
+
+    Raises:
+        InputError: when made, if there is no such base, or it cannot have a size of the study.
+    """
+
+    def __init__(self, study: Study, classes: int | None = None) -> None:
+        self.study = study
+        self.architectures = {name: _base(study, name, classes) for name in study.base}
+        resolution = study.space.parameters.get("resolution")
+        for size in resolution.values or () if resolution else ():
+            for name, base in self.architectures.items():
+                check_size(int(size), base.strides[-1], f"{study.name}: space: resolution: {name}")
+
+    def candidate(self, values: Mapping[str, Value]) -> Candidate:
+        """The detector that a combination of values means.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        base = self.architectures[str(values.get(BASE, self.study.base[0]))]
+        return counted(apply(base, self.study.space.scalings(values)))
+
+    def reference(self, name: str) -> Candidate:
+        """A base as it is."""
+        return counted(self.architectures[name])
+
+
+def counted(architecture: Architecture) -> Candidate:
+    """A detector with its counts."""
+    cost = architecture.cost()
+    figures = {
+        "params": cost.params,
+        "gflops": cost.flops("paper") / 1e9,
+        "macs": cost.macs,
+        "activations": cost.activations,
+    }
+    return Candidate(architecture, figures)
+
+
+def over_budget(study: Study, figures: Mapping[str, float]) -> str:
+    """Which bounds the figures break, in words; empty where none. Figures that are not known yet break none."""
+    broken = [
+        f"{name} {shown(name, figures[name])} above {shown(name, bound)}"
+        for name, bound in study.constraints.items()
+        if name in figures and figures[name] > bound
+    ]
+    return f"over budget: {'; '.join(broken)}" if broken else ""
+
+
+def check_feasible(study: Study, bases: Bases) -> None:
+    """Look for one candidate that can be built and is within the bounds that need no measurement.
+
+    A space with a continuum is not searched: there the trials will show.
+
+    Raises:
+        InputError: a finite space has none; the message names the nearest miss.
+    """
+    combinations = study.combinations
+    if combinations is None or combinations > EXAMINED:
+        return
+    nearest: tuple[float, str] | None = None
+    unbuildable = ""
+    for values in _all(study):
+        try:
+            candidate = bases.candidate(values)
+        except InputError as error:
+            unbuildable = str(error)
+            continue
+        excess = _excess(study, candidate.figures)
+        if excess <= 1:
+            return
+        if nearest is None or excess < nearest[0]:
+            nearest = excess, f"{candidate.architecture.name} is {over_budget(study, candidate.figures)}"
+    if nearest is None:
+        raise InputError(f"{study.name}: space: none of its {combinations} candidates can be built; {unbuildable}")
+    raise InputError(
+        f"{study.name}: constraints: none of the space's {combinations} candidates fits; the nearest, {nearest[1]}. "
+        "Raise the bound or add smaller choices"
+    )
+
+
+def _all(study: Study) -> Iterator[dict[str, Value]]:
+    for base in study.base:
+        for values in study.space.combinations():
+            yield {BASE: base, **values}
+
+
+def _excess(study: Study, figures: Mapping[str, float]) -> float:
+    """The largest share of a bound that is used; above 1 is over budget."""
+    shares = [figures[name] / bound for name, bound in study.constraints.items() if name in figures]
+    return max(shares, default=0.0)
+
+
+def _base(study: Study, name: str, classes: int | None) -> Architecture:
+    try:
+        base = load(name)
+        changes: dict[str, Any] = {"size": study.size_px} if study.size_px else {}
+        return base.replace(**changes, **({"classes": classes} if classes else {}))
+    except InputError as error:
+        raise InputError(f"{study.name}: base: {error}") from error

@@ -1,0 +1,36 @@
+"""On what a study was run: `hardware.json`."""
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..scaler.documents import write_text
+from ..trainer.run_folder import versions
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Device, machine, versions and the command, as plain data."""
+    import torch
+
+    from ..scaler.latency import device_name
+
+    return {
+        "device": device_name(torch.device(device)),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "versions": {**versions(), "optuna": version("optuna")},
+        "command": " ".join(["catscale", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_machine(path: Path, device: str) -> None:
+    """Write `hardware.json`; of a study that goes on, the first one stays and the list of sessions grows."""
+    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.is_file() else []
+    write_text(path, json.dumps({"sessions": [*sessions, machine(device)]}, indent=2) + "\n")

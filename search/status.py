@@ -1,0 +1,85 @@
+"""How far a study is: what a person asks while it runs, and a script afterwards."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..scaler.documents import parse, read_yaml
+from .leases import alive
+from .quantities import QUANTITIES, shown
+from .rows import STATES, Row, front, read_rows
+from .study import Study, study_folder
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as its folder has it."""
+
+    folder: Path
+    study: Study
+    rows: list[Row]
+
+    def run_folder(self, row: Row) -> Path:
+        """Where a trial's training is kept; that of the trial whose result it took over."""
+        return self.folder / "trials" / str(row.number if row.same_as is None else row.same_as)
+
+    @property
+    def front(self) -> list[Row]:
+        return front(self.study, self.rows)
+
+
+def read_study(reference: str | Path) -> StudyRecord:
+    """Read a study's folder, given by itself or by its study file.
+
+    Raises:
+        InputError: there is none, or a file in it is damaged.
+    """
+    folder = study_folder(reference)
+    study: Study = parse(Study, read_yaml(folder / "study.yaml"), str(folder / "study.yaml"))
+    table = folder / "trials.csv"
+    return StudyRecord(folder, study, read_rows(table, study) if table.is_file() else [])
+
+
+def status(record: StudyRecord) -> dict[str, Any]:
+    """Counts by state, reasons, the front so far and the time spent, as plain data."""
+    rows, study = record.rows, record.study
+    at_work = len(alive(record.folder))
+    return {
+        "name": study.name,
+        "folder": str(record.folder),
+        "trials": study.trials,
+        "trained": sum(row.state == "complete" and row.same_as is None for row in rows),
+        "states": {state: sum(row.state == state for row in rows) for state in STATES},
+        "reasons": dict(Counter(f"{row.state}: {row.reason}" for row in rows if row.reason).most_common()),
+        "workers": at_work,
+        "interrupted": not at_work and any(row.state == "running" for row in rows),
+        "training_seconds": round(sum(row.figures.get("seconds", 0.0) for row in rows if row.same_as is None), 1),
+        "objectives": dict(study.objectives),
+        "front": [_member(row) for row in record.front],
+    }
+
+
+def status_lines(found: dict[str, Any]) -> list[str]:
+    """The same for a person."""
+    counts = ", ".join(f"{count} {state}" for state, count in found["states"].items() if count) or "no trial yet"
+    lines = [
+        f"{found['name']} in {found['folder']}: {found['trained']} of {found['trials']} trained ({counts}), "
+        f"{found['training_seconds']:.0f} s of training"
+    ]
+    if found["workers"]:
+        lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work")
+    elif found["interrupted"]:
+        lines.append("interrupted: the same `catscale search run` goes on where it stopped")
+    lines += [f"  {count} x {reason}" for reason, count in found["reasons"].items()]
+    if found["front"]:
+        lines.append(f"Pareto front of {', '.join(found['objectives'])}:")
+    names = dict.fromkeys((*found["objectives"], "ap", "params", "gflops", "latency_ms"))
+    for member in found["front"]:
+        figures = "  ".join(f"{QUANTITIES[n].title} {shown(n, member[n])}" for n in names if n in member)
+        lines.append(f"  trial {member['number']:>3}  {member['name']}  {figures}")
+    return lines
+
+
+def _member(row: Row) -> dict[str, Any]:
+    return {"number": row.number, "name": row.name, "reference": row.reference, **row.values, **row.figures}

@@ -1,0 +1,101 @@
+"""SGD with YOLOv7's three parameter groups, and the schedule of their settings."""
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn import Parameter
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+
+from .recipe import Recipe
+
+
+def parameter_groups(model: nn.Module) -> dict[str, list[Parameter]]:
+    """The parameters in three groups: "scale" (batch norm weights, implicit vectors), "weight" (all else) and "bias".
+
+    Only "weight" decays. Source: YOLOv7 (facts 4.3).
+    """
+    groups: dict[str, list[Parameter]] = {"scale": [], "weight": [], "bias": []}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == "bias":
+                groups["bias"].append(parameter)
+            elif name == "weight" and not isinstance(module, _BatchNorm):
+                groups["weight"].append(parameter)
+            else:
+                groups["scale"].append(parameter)
+    return groups
+
+
+def accumulation(recipe: Recipe) -> int:
+    """Batches that make one optimiser step once warm-up is over."""
+    return max(round(recipe.nominal_batch / recipe.batch), 1)
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> SGD:
+    """SGD with Nesterov momentum; the decay is scaled to the images of a step (facts 4.3)."""
+    groups = parameter_groups(model)
+    decay = recipe.weight_decay * recipe.batch * accumulation(recipe) / recipe.nominal_batch
+    return SGD(
+        [
+            {"params": parameters, "weight_decay": decay if name == "weight" else 0.0}
+            for name, parameters in groups.items()
+            if parameters
+        ],
+        lr=recipe.lr0,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for one batch."""
+
+    lr: float  # of the groups "scale" and "weight"
+    bias_lr: float
+    momentum: float
+    accumulate: int  # batches that make an optimiser step
+
+    def put(self, optimiser: Optimizer, model_groups: tuple[str, ...]) -> None:
+        """Set an optimiser whose groups bear these names."""
+        for name, group in zip(model_groups, optimiser.param_groups, strict=True):
+            group["lr"] = self.bias_lr if name == "bias" else self.lr
+            group["momentum"] = self.momentum
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A cosine per epoch after a linear warm-up per batch; a function of the place alone, so that a resume is exact."""
+
+    recipe: Recipe
+    batches: int  # of an epoch
+
+    @property
+    def warmup(self) -> int:
+        """Batches of warm-up."""
+        return max(round(self.recipe.warmup_epochs * self.batches), self.recipe.warmup_iterations_min)
+
+    def cosine(self, epoch: int) -> float:
+        """Factor of the learning rate in an epoch, counted from 0: from 1 towards `lrf`, not quite reached."""
+        last = self.recipe.lrf
+        return last + (1 - last) * (1 + math.cos(math.pi * epoch / self.recipe.epochs)) / 2
+
+    def at(self, epoch: int, batch: int) -> Settings:
+        """The settings of a batch of an epoch, both counted from 0. Source: YOLOv7 (facts 4.4)."""
+        recipe = self.recipe
+        lr, full = recipe.lr0 * self.cosine(epoch), accumulation(recipe)
+        iteration = epoch * self.batches + batch
+        if iteration > self.warmup or not self.warmup:
+            return Settings(lr, lr, recipe.momentum, full)
+
+        def risen(low: float, high: float) -> float:
+            return low + (high - low) * iteration / self.warmup
+
+        return Settings(
+            lr=risen(0, lr),
+            bias_lr=risen(recipe.warmup_bias_lr, lr),
+            momentum=risen(recipe.warmup_momentum, recipe.momentum),
+            accumulate=max(1, round(risen(1, recipe.nominal_batch / recipe.batch))),
+        )

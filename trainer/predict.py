@@ -1,0 +1,182 @@
+"""Detect objects in images, and draw what was found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
+from torch import nn
+
+from ..blocks.errors import InputError
+from ..scaler.build import deploy
+from ..scaler.documents import written
+from .boxes import suppress
+from .data.images import SUFFIXES, letterbox, read_image, unletterbox
+from .run_folder import Run
+
+# Told apart by colour-blind readers too. Source: Okabe and Ito, "Color Universal Design" (2008), black left out.
+PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+QUALITY = 92  # of the JPEG files written
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object."""
+
+    label: str
+    class_index: int
+    score: float
+    box: tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one image, best first, and where its picture was written."""
+
+    image: Path
+    picture: Path | None
+    detections: tuple[Detection, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        picture = str(self.picture) if self.picture else None
+        return {
+            "image": str(self.image),
+            "picture": picture,
+            "detections": [asdict(found) for found in self.detections],
+        }
+
+
+def find_images(sources: Sequence[str | Path]) -> list[Path]:
+    """Image files of files, folders (their images, not those of folders within) and glob patterns, each once, in order.
+
+    Raises:
+        InputError: a source is missing, or holds no image.
+    """
+    found: dict[Path, None] = {}
+    for source in map(Path, sources):
+        if source.is_dir():
+            images = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+        elif source.exists():
+            images = [source]
+        elif any(sign in str(source) for sign in "*?["):
+            root = Path(source.anchor)
+            images = sorted(
+                path for path in root.glob(str(source.relative_to(root))) if path.suffix.lower() in SUFFIXES
+            )
+        else:
+            raise InputError(f"{source}: no such image or folder")
+        if not images:
+            raise InputError(f"{source}: no images there; known: {', '.join(sorted(SUFFIXES))}")
+        found.update(dict.fromkeys(images))
+    return list(found)
+
+
+def predict_images(
+    run: Run,
+    images: Sequence[Path],
+    out: Path | None,
+    *,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    max_det: int = 300,
+    device: torch.device | str = "cpu",
+    on_image: Callable[[int, int], None] | None = None,
+) -> list[Prediction]:
+    """Detect in each image, a box counting for its best class, and write the image with its boxes drawn.
+
+    Args:
+        run: a trained detector.
+        images: files, see `find_images`.
+        out: folder for the pictures, named after their images; none are written where None.
+        conf: weaker detections are dropped. This and `iou` are YOLOv7's demonstration settings (facts 7.2).
+        iou: threshold of the non-maximum suppression.
+        max_det: detections kept for each image.
+        device: to detect on.
+        on_image: called after each image with how many of how many are done.
+
+    Raises:
+        InputError: an image cannot be read (pictures of those before it are written), or a picture not written.
+    """
+    model = deploy(run.model).to(device).to(memory_format=torch.channels_last)
+    names = _picture_names(images)
+    predictions: list[Prediction] = []
+    for path, name in zip(images, names, strict=True):
+        image = read_image(path)
+        detections = _detect(model, image, run, conf, iou, max_det, device)
+        picture = out / name if out else None
+        if picture:
+            if picture.exists() and picture.samefile(path):
+                raise InputError(f"{path}: its picture would replace it; choose another folder")
+            with written(picture) as beside:
+                draw(image, detections).save(beside, format="JPEG", quality=QUALITY)
+        predictions.append(Prediction(path, picture, detections))
+        if on_image:
+            on_image(len(predictions), len(images))
+    return predictions
+
+
+@torch.inference_mode()
+def _detect(
+    model: nn.Module,
+    image: np.ndarray,
+    run: Run,
+    conf: float,
+    iou: float,
+    max_det: int,
+    device: torch.device | str,
+) -> tuple[Detection, ...]:
+    square, letterboxed = letterbox(image, run.facts.size_px)
+    pixels = torch.from_numpy(square).to(device).permute(2, 0, 1)[None].float() / 255
+    (found,) = suppress(model(pixels), conf=conf, iou=iou, max_det=max_det, multi_label=False)
+    boxes = unletterbox(found.boxes.cpu().numpy(), letterboxed)
+    rows = zip(boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    return tuple(Detection(run.classes[label], label, score, tuple(box)) for box, score, label in rows)
+
+
+def draw(image: np.ndarray, detections: Sequence[Detection]) -> Image.Image:
+    """The image (H, W, 3) uint8 with boxes, class names and scores; the surest detection lies on top."""
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    line = max(2, round(min(picture.size) / 250))
+    font = _font(max(12, round(min(picture.size) / 35)))
+    for found in reversed(detections):
+        colour = PALETTE[found.class_index % len(PALETTE)]
+        left, top, right, bottom = found.box
+        pen.rectangle((left, top, max(right, left), max(bottom, top)), outline=colour, width=line)
+        text = f"{found.label} {found.score:.2f}"
+        _, _, width, height = pen.textbbox((0, 0), text, font=font)
+        width, height = width + 2 * line, height + line
+        x = max(0, min(left, picture.width - width))
+        y = top - height if top >= height else top  # inside the box where there is no room above it
+        pen.rectangle((x, y, x + width, y + height), fill=colour)
+        pen.text((x + line, y), text, fill="black" if _is_light(colour) else "white", font=font)
+    return picture
+
+
+def _is_light(colour: tuple[int, int, int]) -> bool:
+    red, green, blue = colour
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 120  # luma, ITU-R BT.601
+
+
+@lru_cache(maxsize=8)
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    """A font that comes with matplotlib, so that class names of any alphabet it knows can be drawn anywhere."""
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size_px)
+
+
+def _picture_names(images: Sequence[Path]) -> Iterator[str]:
+    """`cat.jpg`, and `cat-2.jpg` for a second image called cat."""
+    taken: set[str] = set()
+    for path in images:
+        number, name = 1, path.stem
+        while name in taken:
+            number += 1
+            name = f"{path.stem}-{number}"
+        taken.add(name)
+        yield f"{name}.jpg"

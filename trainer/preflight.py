@@ -1,0 +1,81 @@
+"""What must fit before a training starts: architecture, data, recipe, run folder. No torch: mistakes show at once."""
+
+from ..blocks.errors import InputError
+from ..scaler.architecture import Architecture, check_size
+from .data.records import Dataset
+from .recipe import Recipe
+from .run_folder import RunFacts, RunFolder, versions
+
+
+def check_training(
+    arch: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    seed: int,
+    device: str,
+    size_px: int,
+    resume: bool,
+) -> RunFacts:
+    """Hold all that a training is given against each other, and say what its `run.json` begins with.
+
+    Raises:
+        InputError: something does not fit; nothing has been written.
+    """
+    check_data(arch, dataset, size_px)
+    facts = RunFacts(
+        architecture=arch.name,
+        fingerprint=arch.fingerprint,
+        classes=dataset.classes,
+        category_ids=dataset.category_ids,
+        data=dataset.source,
+        size_px=size_px,
+        seed=seed,
+        device=device,
+        versions=versions(),
+    )
+    if resume:
+        _check_resume(run, facts, recipe)
+    else:
+        run.refuse_if_taken()
+    return facts
+
+
+def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
+    """Hold architecture and data against each other.
+
+    Raises:
+        InputError: the size is none for this architecture, the classes differ, or there is nothing to learn or measure.
+    """
+    check_size(size_px, arch.strides[-1], arch.name)
+    if size_px < 2 * arch.strides[-1]:
+        raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {2 * arch.strides[-1]} or more")
+    if arch.classes != len(dataset.classes):
+        raise InputError(
+            f"{arch.name} has {arch.classes} classes, {dataset.source} has {len(dataset.classes)} "
+            f"({', '.join(dataset.classes)}); use the architecture with `classes` replaced"
+        )
+    for name in ("train", "val"):
+        if not any((~image.crowd).any() for image in dataset.split(name).images):
+            raise InputError(f"{dataset.source}: split {name!r} has no objects: nothing to learn or to measure")
+
+
+def _check_resume(run: RunFolder, wanted: RunFacts, recipe: Recipe) -> None:
+    """Hold a run against what it is asked to go on with."""
+    facts, before = run.read_facts(), run.read_recipe()
+    if facts.fingerprint != wanted.fingerprint:
+        raise InputError(f"{run.path}: is a run of {facts.architecture}, another graph than {wanted.architecture}'s")
+    for name in ("classes", "data", "size_px", "seed"):
+        was, now = getattr(facts, name), getattr(wanted, name)
+        if was != now:
+            raise InputError(f"{run.path}: cannot go on with {name} {now!r}: it began with {was!r}")
+    same = before.model_dump() | {"epochs": recipe.epochs}
+    if different := [key for key, value in recipe.model_dump().items() if value != same[key]]:
+        raise InputError(f"{run.path}: cannot go on with another recipe: {', '.join(different)} differ")
+    if recipe.epochs < before.epochs:
+        raise InputError(f"{run.path}: cannot go on with {recipe.epochs} epochs: it began with {before.epochs}")
+    if facts.status == "complete" and recipe.epochs == before.epochs:
+        raise InputError(
+            f"{run.path}: is complete, {facts.epochs} of {before.epochs} epochs; ask for more epochs to extend it"
+        )

@@ -1,0 +1,89 @@
+"""Training recipes: every setting of a training, as YAML that is checked before anything starts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..blocks.errors import InputError, nearest
+from ..scaler.documents import parse, read_yaml
+from .data.augment import Augment
+
+BUILT_IN = Path(__file__).parent / "recipes"
+
+
+class Recipe(BaseModel):
+    """A training's settings. What each default is and where it comes from stands in `recipes/p5.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)  # images in a forward pass
+    nominal_batch: int = Field(ge=1)  # images in an optimiser step: smaller batches accumulate
+    lr0: float = Field(gt=0)
+    lrf: float = Field(gt=0, le=1)  # the cosine ends at lr0 * lrf
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)  # of convolution weights, for an optimiser step of `nominal_batch` images
+    warmup_epochs: float = Field(ge=0)
+    warmup_iterations_min: int = Field(ge=0)  # warm-up lasts at least this many batches
+    warmup_momentum: float = Field(ge=0, lt=1)
+    warmup_bias_lr: float = Field(ge=0)
+    box: float = Field(ge=0)  # gains of the loss's terms
+    obj: float = Field(ge=0)
+    cls: float = Field(ge=0)
+    aux: float = Field(ge=0)  # gain of the auxiliary heads
+    anchor_t: float = Field(gt=1)  # an anchor fits an object where neither side differs by this factor
+    label_smoothing: float = Field(ge=0, lt=1)
+    ema_decay: float = Field(ge=0, lt=1)
+    ema_tau: float = Field(gt=0)  # the decay rises to `ema_decay` over about this many steps
+    augment: Augment
+    conf: float = Field(ge=0, lt=1)  # evaluation: detections below are dropped
+    iou: float = Field(gt=0, le=1)  # evaluation: threshold of the non-maximum suppression
+    max_det: int = Field(ge=1)  # evaluation: detections per image
+
+
+def load_recipe(ref: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name ("p5", "p6", "tiny", "quick") or from a YAML file, with some settings replaced.
+
+    A file either says every setting or begins with `base:`, a built-in recipe's name, and says what differs.
+    `overrides` are settings as in a file; `augment` there replaces only the changes that it names.
+
+    Raises:
+        InputError: no such recipe, or a setting that is unknown, missing or out of range.
+    """
+    path = _path(str(ref))
+    document = _merged(_read(path), overrides or {})
+    names = {"augment": tuple(Augment.model_fields)}
+    return parse(Recipe, document, str(path) if not overrides else f"{path} with overrides", names=names)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The built-in recipes."""
+    return tuple(sorted(path.stem for path in BUILT_IN.glob("*.yaml")))
+
+
+def _path(ref: str) -> Path:
+    if ref in recipe_names():
+        return BUILT_IN / f"{ref}.yaml"
+    if ref.endswith((".yaml", ".yml")):
+        return Path(ref)
+    raise InputError(f"no recipe {ref!r} (a file's name ends in .yaml); {nearest(ref, recipe_names())}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document = read_yaml(path)
+    base = document.pop("base", None)
+    if base is None:
+        return document
+    if base not in recipe_names():
+        raise InputError(f"{path}: base: no recipe {base!r}; {nearest(str(base), recipe_names())}")
+    return _merged(_read(BUILT_IN / f"{base}.yaml"), document)
+
+
+def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**document, **changes}
+    below, above = document.get("augment"), changes.get("augment")
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        merged["augment"] = {**below, **above}
+    return merged
