@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .ops import Activation, Anchors, Conv, Detect, Predict, RepConv
 
-BN_EPS, BN_MOMENTUM = 1e-3, 0.03  # facts of the released models, everywhere
+BN_EPS, BN_MOMENTUM = 1e-3, 0.03  # the models as released, everywhere
 IMPLICIT_STD = 0.02  # spread of the implicit vectors at the start
 
 
@@ -109,7 +109,7 @@ class PredictLayer(nn.Module):
         self._expect_few_objects(op)
 
     def _expect_few_objects(self, op: Predict) -> None:
-        """Start from priors: 8 objects in a 640-pixel image, classes alike (facts of the released models)."""
+        """Start from priors: 8 objects in a 640-pixel image, classes alike (the models as released)."""
         bias = self.conv.bias
         assert bias is not None
         with torch.no_grad():
@@ -149,18 +149,27 @@ class DetectLayer(nn.Module):
 def decode(maps: Iterable[Tensor], anchors: Iterable[Anchors], strides: Iterable[int]) -> Tensor:
     """Boxes from the raw maps (B, anchors, H, W, 5 + classes) of each level, finest first, in float32.
 
-    With s the sigmoid and g the cell's column or row: centre = (2 s(t) - 0.5 + g) x stride, and size = (2 s(t))^2 x
-    anchor. Rows run over levels, anchors, rows, columns. Gives (B, N, 5 + classes).
+    Rows run over levels, anchors, rows, columns. Gives (B, N, 5 + classes).
     """
     boxes: list[Tensor] = []
     for raw, pairs, stride in zip(maps, anchors, strides, strict=True):
         batch, _, height, width, fields = raw.shape
-        score = raw.float().sigmoid()  # half precision would quantise a coordinate above 1024 to whole pixels
-        rows = torch.arange(height, device=raw.device, dtype=score.dtype)
-        columns = torch.arange(width, device=raw.device, dtype=score.dtype)
+        logits = raw.float()  # half precision would quantise a coordinate above 1024 to whole pixels
+        box = relative_boxes(logits)
+        rows = torch.arange(height, device=raw.device, dtype=box.dtype)
+        columns = torch.arange(width, device=raw.device, dtype=box.dtype)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        sides = torch.tensor(pairs, device=raw.device, dtype=score.dtype).view(1, -1, 1, 1, 2)
-        centre = (2 * score[..., :2] - 0.5 + grid) * stride
-        extent = (2 * score[..., 2:4]) ** 2 * sides
-        boxes.append(torch.cat((centre, extent, score[..., 4:]), -1).view(batch, -1, fields))
+        sides = torch.tensor(pairs, device=raw.device, dtype=box.dtype).view(1, -1, 1, 1, 2)
+        parts = ((box[..., :2] + grid) * stride, box[..., 2:] * sides, logits[..., 4:].sigmoid())
+        boxes.append(torch.cat(parts, -1).view(batch, -1, fields))
     return torch.cat(boxes, 1)
+
+
+def relative_boxes(logits: Tensor) -> Tensor:
+    """Boxes (..., 4) of raw logits (..., 4 or more): centre in cells from its cell's corner, size in anchors.
+
+    With s the sigmoid, the centre is 2 s - 0.5, from -0.5 to 1.5, and the size (2 s)^2, from 0 to 4. Source: YOLOv7 as
+    released.
+    """
+    reach = 2 * logits[..., :4].sigmoid()
+    return torch.cat((reach[..., :2] - 0.5, reach[..., 2:] ** 2), -1)

@@ -13,7 +13,7 @@ POOLS = (5, 9, 13)
 class SppCspc:
     """Cross-stage partial spatial pyramid pooling, its inner width equal to its output's.
 
-    Source: facts of the released YOLOv7 and YOLOR models ("SPPCSPC").
+    Source: YOLOv7 and YOLOR as released ("SPPCSPC").
     """
 
     out: OutsideWidth

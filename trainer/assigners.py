@@ -75,7 +75,7 @@ def candidates(targets: Tensor, anchors: Tensor, grid: tuple[int, int], *, ancho
             ("find 3"), 1 up to five ("find 5").
 
     The emission order is cell (own, left, up, right, down), then anchor, then target.
-    Source: YOLOv7 (facts 5.1).
+    Source: YOLOv7 as released.
     """
     columns, rows = grid
     extent = targets.new_tensor([columns, rows])
@@ -103,7 +103,7 @@ def candidates(targets: Tensor, anchors: Tensor, grid: tuple[int, int], *, ancho
 
 @dataclass(frozen=True, slots=True)
 class SimpleAssigner:
-    """Every candidate is positive: YOLOv7's plain loss, which it also reports as validation loss (facts 5.4)."""
+    """Every candidate is positive: YOLOv7's plain loss, which it also reports as validation loss."""
 
     anchor_t: float = 4.0
     reach: float = 0.5

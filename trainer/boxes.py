@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-# Boxes that enter the suppression of one image, best first. Source: YOLOv7's evaluation (facts 7.2).
+from ..blocks.modules import relative_boxes
+
+# Boxes that enter the suppression of one image, best first. Source: YOLOv7's evaluation, as released.
 NMS_TOP_K = 30_000
 
 
@@ -23,18 +25,16 @@ def decode(logits: Tensor, anchors: Tensor) -> Tensor:
     Args:
         logits: fields x, y, w, h, and whatever follows.
         anchors: (P, 2) width and height in cells.
-
-    The centre reaches from -0.5 to 1.5 cells, the size from 0 to 4 anchors. Source: YOLOv7 (facts 1.5).
     """
-    reach = 2 * logits[:, :4].sigmoid()
-    return torch.cat((reach[:, :2] - 0.5, reach[:, 2:4] ** 2 * anchors), dim=1)
+    box = relative_boxes(logits)
+    return torch.cat((box[:, :2], box[:, 2:] * anchors), dim=1)
 
 
 def complete_iou(boxes: Tensor, others: Tensor, eps: float = 1e-7) -> Tensor:
     """Complete IoU (N,) of boxes (N, 4) and others (N, 4), both cx, cy, w, h in one unit; at most 1, may be negative.
 
     IoU less the squared distance of the centres over the squared diagonal of the enclosing box, less a term of the
-    aspect ratios whose weight passes no gradient. Source: arXiv:1911.08287, as YOLOv7 evaluates it (facts 5.2).
+    aspect ratios whose weight passes no gradient. Source: arXiv:1911.08287, as YOLOv7 evaluates it.
     """
     centre, other_centre = boxes[:, :2], others[:, :2]
     size, other_size = boxes[:, 2:], others[:, 2:]
@@ -79,7 +79,7 @@ def suppress(
         top_k: boxes that enter the suppression of an image, best first.
 
     With a single class the score is the objectness alone, because the class logit of such a model is never trained.
-    Works in float32. Source: YOLOv7's evaluation (facts 7.2).
+    Works in float32. Source: YOLOv7's evaluation, as released.
     """
     # Images are taken one by one: the number of boxes differs, and so does what `top_k` and `max_det` leave of them.
     return [_suppress_one(image, conf, iou, max_det, multi_label, top_k) for image in decoded.float()]

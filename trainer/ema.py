@@ -14,7 +14,7 @@ class Ema(Generic[Model]):
     """An average over optimiser steps of every floating tensor of a model, batch norm statistics included.
 
     The decay of step u is `decay * (1 - exp(-u / tau))`: the average follows closely at first. Source: YOLOv7, whose
-    decay is 0.9999 and tau 2000 (facts 4.6).
+    decay is 0.9999 and tau 2000 as released.
     """
 
     def __init__(self, model: Model, *, decay: float, tau: float) -> None:

@@ -23,7 +23,7 @@ class LossParts(NamedTuple):
 
 
 def level_weights(levels: int) -> tuple[float, ...]:
-    """Weight of the objectness of each level, P3 first. Source: YOLOv7 (facts 5.3).
+    """Weight of the objectness of each level, P3 first. Source: YOLOv7 as released.
 
     Raises:
         InputError: more levels than the source has weights for.
@@ -50,7 +50,7 @@ class Loss:
     Auxiliary heads add the same terms on their own maps, times `recipe.aux`. With the plain assignment they learn what
     the lead head learns; the lead-guided assignments of the paper are assigners to come.
 
-    Source: YOLOv7 (facts 4.1 for the gains, 5.2 to 5.4 and 5.6 for the terms).
+    Source: YOLOv7 as released.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Loss:
 def last_written(cells: int, cell: Tensor, values: Tensor) -> Tensor:
     """Zeros (cells,) with `values` (P,) written at `cell` (P,); of equal cells the last one counts, on any device.
 
-    Source: YOLOv7's plain loss (facts 5.4), where a plain write leaves the order of equal cells to the device.
+    Source: the plain loss of YOLOv7 as released, where a plain write leaves the order of equal cells to the device.
     """
     order = torch.arange(len(cell), device=cell.device)
     last = cell.new_full((cells,), -1).scatter_reduce(0, cell, order, "amax")

@@ -14,7 +14,7 @@ from .recipe import Recipe
 def parameter_groups(model: nn.Module) -> dict[str, list[Parameter]]:
     """The parameters in three groups: "scale" (batch norm weights, implicit vectors), "weight" (all else) and "bias".
 
-    Only "weight" decays. Source: YOLOv7 (facts 4.3).
+    Only "weight" decays. Source: YOLOv7 as released.
     """
     groups: dict[str, list[Parameter]] = {"scale": [], "weight": [], "bias": []}
     for module in model.modules():
@@ -34,7 +34,7 @@ def accumulation(recipe: Recipe) -> int:
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> SGD:
-    """SGD with Nesterov momentum; the decay is scaled to the images of a step (facts 4.3)."""
+    """SGD with Nesterov momentum; the decay is scaled to the images of a step, as in YOLOv7 as released."""
     groups = parameter_groups(model)
     decay = recipe.weight_decay * recipe.batch * accumulation(recipe) / recipe.nominal_batch
     return SGD(
@@ -83,7 +83,7 @@ class Schedule:
         return last + (1 - last) * (1 + math.cos(math.pi * epoch / self.recipe.epochs)) / 2
 
     def at(self, epoch: int, batch: int) -> Settings:
-        """The settings of a batch of an epoch, both counted from 0. Source: YOLOv7 (facts 4.4)."""
+        """The settings of a batch of an epoch, both counted from 0. Source: YOLOv7 as released."""
         recipe = self.recipe
         lr, full = recipe.lr0 * self.cosine(epoch), accumulation(recipe)
         iteration = epoch * self.batches + batch

@@ -94,7 +94,7 @@ def predict_images(
         run: a trained detector.
         images: files, see `find_images`.
         out: folder for the pictures, named after their images; none are written where None.
-        conf: weaker detections are dropped. This and `iou` are YOLOv7's demonstration settings (facts 7.2).
+        conf: weaker detections are dropped. This and `iou` are YOLOv7's demonstration settings.
         iou: threshold of the non-maximum suppression.
         max_det: detections kept for each image.
         device: to detect on.

@@ -43,7 +43,7 @@ class EpochRow:
 
     @property
     def fitness(self) -> float:
-        """What the best epoch is chosen by. Source: YOLOv7 (facts 4.7)."""
+        """What the best epoch is chosen by. Source: YOLOv7 as released."""
         return 0.1 * self.ap50 + 0.9 * self.ap
 
     @property

@@ -118,7 +118,7 @@ def test_pools_move_features_for_nothing(height: int, width: int, channels: int,
 
 
 def test_space_to_depth_orders_its_parts_by_column_then_row() -> None:
-    """(row, column) = 00, 10, 01, 11: facts of the released models."""
+    """(row, column) = 00, 10, 01, 11: the models as released."""
     x = torch.arange(4.0).reshape(1, 1, 2, 2)  # 0 1 / 2 3
     assert space_to_depth(x).flatten().tolist() == [0, 2, 1, 3]
     assert SpaceToDepth().shape(Shape(3, 8, 6)) == Shape(12, 4, 3)

@@ -77,8 +77,8 @@ def test_a_false_positive_above_the_right_one_halves_precision() -> None:
 
 def test_detections_in_a_crowd_are_neither_right_nor_wrong() -> None:
     crowd = {"crowd": np.array([False, True])}
-    split, data = dataset(record(1, [CAT, DOG], [0, 0], **crowd))
-    metrics = score([found(1, [DOG, CAT], [0.9, 0.8], [0, 0])], split, data)
+    split, data = dataset(record(1, [CAT, [150, 50, 390, 290]], [0, 0], **crowd))
+    metrics = score([found(1, [DOG, CAT], [0.9, 0.8], [0, 0])], split, data)  # one within the crowd, a part of it
     assert metrics.ap == pytest.approx(1)
     assert metrics.per_class["cat"].instances == 1
 

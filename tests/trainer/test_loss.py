@@ -229,6 +229,15 @@ def test_the_last_value_written_to_a_cell_counts(writes: list[tuple[int, float]]
     assert written.tolist() == [dict(writes).get(cell, 0.0) for cell in range(6)]
 
 
+def test_objectness_learns_from_the_overlap_but_does_not_move_the_box() -> None:
+    recipe = load_recipe("p5", {"box": 0, "cls": 0})
+    maps = random_maps("p5", 128, 2, 3, seed=1)
+    loss_of("p5", recipe, 3, 128)({"lead": maps}, random_targets(10, 2, 3, seed=1)).total.backward()
+    gradients = [level.grad for level in maps if level.grad is not None]
+    assert all(gradient[..., 4].any() for gradient in gradients)
+    assert not any(gradient[..., :4].any() for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     ("head", "size_px", "classes", "recipe", "gains"),
     [  # effective gains of box, objectness and class as the source states them

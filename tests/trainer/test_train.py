@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.build import build
 from catscale.trainer.checkpoint import load_state, read_header
+from catscale.trainer.data.loader import Batch, train_batches
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
@@ -270,6 +271,25 @@ def test_the_state_is_plain_data(arch: Architecture, data: Dataset, tmp_path: Pa
     torch.save({"model": Surprise()}, path)
     with pytest.raises(InputError, match=r"last\.state\.pt: not a training state"):
         load_state(path)
+
+
+def test_each_epoch_has_an_order_of_its_own_and_each_seed(
+    arch: Architecture, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[tuple[int, ...]] = []
+
+    def spied(*args: Any, **settings: Any) -> Iterator[Batch]:
+        batches = list(train_batches(*args, **settings))
+        orders.append(tuple(number for batch in batches for number in batch.ids))
+        return iter(batches)
+
+    monkeypatch.setattr("catscale.trainer.loop.train_batches", spied)
+    for seed in (0, 1, 0):
+        trained(arch, data, tmp_path / f"run{len(orders)}", recipe(), seed=seed)
+    first, second, other, *_ = orders
+    assert len({first, second, other}) == 3
+    assert sorted(first) == sorted(second) == sorted(other)
+    assert orders[4:] == [first, second]
 
 
 def test_names_of_runs_count_up(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from catscale.trainer.data.shapes import make_shapes
 from PIL import Image
 
-TRAIN = "train narrow.yaml --data shapes/ --recipe quick --epochs 16 --size 128 --device cpu"
+TRAIN = "train narrow.yaml --data shapes/ --recipe quick --epochs 12 --size 128 --device cpu"
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -39,7 +39,7 @@ def test_training_learns_and_says_so(training: "subprocess.CompletedProcess[str]
     assert training.returncode == 0, training.stderr
     rows = metrics(place / "runs" / "train" / "exp")
     first, last = ([float(row[name]) for name in ("box", "cls")] for row in (rows[0], rows[-1]))
-    assert len(rows) == 16
+    assert len(rows) == 12
     assert last[0] < first[0]
     assert last[1] < first[1]
     assert float(rows[-1]["ap50"]) > 0.01
@@ -50,7 +50,7 @@ def test_training_learns_and_says_so(training: "subprocess.CompletedProcess[str]
     assert lines[1].startswith("80 classes become 6, as in shapes/: circle, ")
     assert " params, " in lines[2]
     assert lines[4].split() == ["epoch", "box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds"]
-    assert [line.split()[0] for line in lines[5:21]] == [f"{epoch}/16" for epoch in range(1, 17)]
+    assert [line.split()[0] for line in lines[5:17]] == [f"{epoch}/12" for epoch in range(1, 13)]
     assert lines[-1] == "Results saved to runs/train/exp"
     assert training.stderr == ""  # no progress bar where there is no terminal
 
@@ -93,10 +93,10 @@ def test_a_complete_run_goes_on_with_more_epochs_only(
 ) -> None:
     refused = cli("train", "--resume", "runs/train/exp", cwd=place)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "is complete, 16 of 16 epochs; ask for more epochs to extend it" in refused.stderr
-    extended = cli("train", "--resume", "runs/train/exp", "--epochs", 17, cwd=place)
+    assert "is complete, 12 of 12 epochs; ask for more epochs to extend it" in refused.stderr
+    extended = cli("train", "--resume", "runs/train/exp", "--epochs", 13, cwd=place)
     assert extended.returncode == 0, extended.stderr
-    assert "17/17" in extended.stdout
+    assert "13/13" in extended.stdout
 
 
 BAD = {

@@ -1,6 +1,6 @@
 """What training does to a letterboxed image and its boxes. Every draw comes from the generator that is passed in.
 
-Source: YOLOv7 facts, 6.3. Pictures are (S, S, 3) uint8 RGB; boxes are (n, 4) x1 y1 x2 y2 in px of the picture.
+Source: YOLOv7 as released Pictures are (S, S, 3) uint8 RGB; boxes are (n, 4) x1 y1 x2 y2 in px of the picture.
 """
 
 from typing import Annotated

@@ -107,7 +107,7 @@ class Letterboxed:
     def of(cls, width: int, height: int, size_px: int) -> "Letterboxed":
         """Lay an image into a square of `size_px`: centred, as large as fits, sides rounded.
 
-        Source: YOLOv7 facts, 6.4: scale min(S/H, S/W), sides round(scale * side), left and top round(half - 0.1).
+        Source: YOLOv7 as released: scale min(S/H, S/W), sides round(scale * side), left and top round(half - 0.1).
         """
         scale = min(size_px / height, size_px / width)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
@@ -155,7 +155,7 @@ def pad(image: np.ndarray, size_px: int) -> np.ndarray:
 def letterbox(image: np.ndarray, size_px: int) -> tuple[np.ndarray, Letterboxed]:
     """Resize (H, W, 3) uint8 into a (size_px, size_px, 3) square, centred on grey 114, and say how it lies there.
 
-    Source: YOLOv7 facts, 6.4.
+    Source: YOLOv7 as released
     """
     height, width = image.shape[:2]
     return pad(fit(image, size_px), size_px), Letterboxed.of(width, height, size_px)

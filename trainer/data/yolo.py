@@ -1,6 +1,6 @@
 """YOLO txt labels, listed by a `data.yaml`, to records.
 
-Source: YOLOv7 facts, 6.1, and the layout that users of the neighbouring tools know: rows of `class cx cy w h` as
+Source: YOLOv7 as released, and the layout that users of the neighbouring tools know: rows of `class cx cy w h` as
 fractions of the image's width and height, or `class x1 y1 x2 y2 x3 y3 ...` for a polygon.
 """
 
