@@ -49,7 +49,7 @@ def draw_front(points: Points, title: str) -> "Figure":
         if points.references:
             base = np.array([at[n] for n in points.references])
             style = {"marker": "D", "s": 96, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.8}
-            axes.scatter(*base.T, **style, label="base, unscaled", zorder=5)
+            axes.scatter(*base.T, **style, label="base", zorder=5)
         axes.margins(0.1, 0.14)
         if len(points.refused):
             refused = np.array(points.refused) / scale[0]
@@ -57,7 +57,7 @@ def draw_front(points: Points, title: str) -> "Figure":
         _number(axes, points, at)
         _label(axes, points)
         axes.set_title(title)
-        axes.legend(loc="best")
+        figure.legend(loc="outside lower center", ncols=4, columnspacing=1.2, handletextpad=0.4)
     return figure
 
 
@@ -116,21 +116,20 @@ def _ticks(axes: "Axes", refused: np.ndarray, anything: bool) -> None:
     further = f", {len(refused) - len(near)} further right" if len(near) < len(refused) else ""
     style = {"marker": "|", "markersize": 9, "linestyle": "none", "color": INK, "zorder": 2}
     heights = np.full(len(near), 0.015)
-    label = f"refused, never trained ({len(refused)}{further})"
+    label = f"refused ({len(refused)}{further})"
     axes.plot(near, heights, transform=axes.get_xaxis_transform(), label=label, **style)
 
 
 def _number(axes: "Axes", points: Points, at: dict[int, np.ndarray]) -> None:
+    """Members of the front on the side where no point can be; a base below, with its name."""
     outward = -6 if points.directions[0] == "minimize" else 6
-    for number in dict.fromkeys((*points.front, *points.references)):
-        on_front = number in points.front
-        name = f"  {points.references[number]}" if number in points.references else ""
-        offset = (outward, 6) if on_front and not name else (8, -13)
-        side = "right" if offset[0] < 0 else "left"
-        weight = "bold" if on_front else "normal"
-        axes.annotate(
-            f"{number}{name}", tuple(at[number]), offset, textcoords="offset points", ha=side, fontweight=weight
-        )
+    for number in points.front:
+        side = "right" if outward < 0 else "left"
+        place = tuple(at[number])
+        axes.annotate(f"{number}", place, (outward, 6), textcoords="offset points", ha=side, fontweight="bold")
+    for number, name in points.references.items():
+        text = name if number in points.front else f"{number} {name}"
+        axes.annotate(text, tuple(at[number]), (0, -20), textcoords="offset points", ha="center")
 
 
 def _label(axes: "Axes", points: Points) -> None:

@@ -156,20 +156,14 @@ def _summary(record: StudyRecord) -> str:
 
 def _against_bases(record: StudyRecord) -> str:
     """Whether the search found anything better than what it began from."""
-    members = record.front
-    bases = [row for row in comparable(record.rows) if row.reference]
-    sentences = []
-    for base in bases:
-        if base in members:
-            sentences.append(
-                f" No trial is better than the base {base.reference} in every objective: it is on the front."
-            )
-            continue
-        better = [row.number for row in comparable(record.rows) if base not in front(record.study, [base, row])]
-        named = ", ".join(map(str, better))
-        sentences.append(
-            f" Better than the base {base.reference} in every objective: trial{'s' * (len(better) > 1)} {named}."
-        )
+    results, sentences = comparable(record.rows), []
+    for base in (row for row in results if row.reference):
+        better = [str(row.number) for row in results if base not in front(record.study, [base, row])]
+        if better:
+            found = f"trial{'s' * (len(better) > 1)} {', '.join(better)}"
+            sentences.append(f" The base {base.reference} is dominated by {found}.")
+        else:
+            sentences.append(f" No trial dominates the base {base.reference}: it is on the front.")
     return "".join(sentences)
 
 

@@ -15,7 +15,7 @@ INK, PALE, PAPER = "#1f2933", "#aab4be", "#fefefe"
 PAGE_COLOURS = {INK: "var(--ink)", PALE: "var(--pale)", PAPER: "var(--paper)"}
 
 RC: dict[str, Any] = {
-    "figure.figsize": (7.2, 4.4),
+    "figure.figsize": (6.4, 4.4),
     "figure.dpi": 100,
     "figure.facecolor": PAPER,
     "savefig.dpi": 200,

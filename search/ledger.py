@@ -203,7 +203,7 @@ def _row(trial: FrozenTrial, heir: int | None) -> Row:
         number=trial.number,
         state=states.get(trial.state, "failed"),
         reason=known.get("reason", "") or interrupted,
-        reference=known.get("reference", ""),
+        reference=known.get("name", Path(known["reference"]).stem) if "reference" in known else "",
         values=trial.params,
         figures=known.get("figures", {}),
         fingerprint=known.get("fingerprint", ""),

@@ -17,7 +17,7 @@ def machine(device: str) -> dict[str, Any]:
     """Device, machine, versions and the command, as plain data."""
     import torch
 
-    from ..scaler.latency import device_name
+    from ..scaler.devices import device_name
 
     return {
         "device": device_name(torch.device(device)),

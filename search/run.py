@@ -75,7 +75,7 @@ def run_study(
 
 def _prepared(study: Study, folder: Path, device: str, say: Say, watch: Watch) -> "_Runner":
     """Everything that can be refused before anything is written."""
-    from ..scaler.latency import find_device
+    from ..scaler.devices import find_device
     from ..trainer.data.sources import open_dataset
 
     if (folder / "study.yaml").is_file():
@@ -86,7 +86,10 @@ def _prepared(study: Study, folder: Path, device: str, say: Say, watch: Watch) -
                 f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}"
             )
     changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
-    recipe = load_recipe(study.recipe, changes)
+    try:
+        recipe = load_recipe(study.recipe, changes)
+    except InputError as error:
+        raise InputError(f"{study.name}: recipe: {error}") from error
     Bases(study)  # refuses an unknown base before the data is opened
     where = str(find_device(device))
     dataset = open_dataset(study.data)

@@ -87,7 +87,7 @@ def train_further(
     Raises:
         InputError: the trial's run folder or the data is gone, or the folder is taken.
     """
-    from ..scaler.latency import find_device
+    from ..scaler.devices import find_device
     from ..trainer.data.sources import open_dataset
     from ..trainer.loop import train
 

@@ -221,19 +221,9 @@ def _check_classes(facts: "RunFacts", run: Path, dataset: "Dataset") -> None:
 
 
 def _device(wanted: str) -> str:
-    import torch
+    from ..scaler.devices import find_device
 
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(wanted)
-    except RuntimeError as error:
-        raise InputError(f"--device {wanted}: no such device; use cpu, cuda, cuda:1 ... or auto") from error
-    if kind.type not in {"cpu", "cuda"}:
-        raise InputError(f"--device {wanted}: only cpu and cuda are known here")
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {wanted}: {torch.cuda.device_count()} CUDA devices here; use cpu or auto")
-    return wanted
+    return str(find_device(wanted))
 
 
 def _header(device: str) -> None:

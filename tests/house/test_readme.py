@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from catscale.reports.zoo_table import zoo_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,3 +51,24 @@ def test_every_link_and_picture_is_there() -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_table_of_the_zoo_is_what_the_command_counts() -> None:
+    told = re.findall(
+        r"^\| (\S+) \| (\d+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) M, ([\d.]+) G \| (\w+),", README, re.M
+    )
+    counted = [
+        (
+            row["name"],
+            str(row["size"]),
+            f"{row['params']:,}",
+            f"{row['params_train']:,}",
+            f"{row['flops_g']:.2f}",
+            f"{row['published']['params_m']:.1f}",
+            f"{row['published']['flops_g']:.1f}",
+            "equal" if row["equal"] else "differs",
+        )
+        for row in zoo_table()
+        if row["published"]
+    ]
+    assert told == counted

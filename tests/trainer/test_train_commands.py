@@ -118,9 +118,9 @@ BAD = {
     "data that is not there": ("train narrow.yaml --data nowhere", "error: nowhere: there is no such file or folder"),
     "a device that is not there": (
         "train narrow.yaml --data shapes/ --device cuda:99",
-        "error: --device cuda:99: ",
+        "error: no device 'cuda:99' here; there are auto, cpu",
     ),
-    "an unknown device": ("train narrow.yaml --data shapes/ --device gpu", "error: --device gpu: no such device"),
+    "an unknown device": ("train narrow.yaml --data shapes/ --device gpu", "error: no device 'gpu' here; there are"),
     "a folder that is taken": (
         "train narrow.yaml --data shapes/ --recipe quick --size 64 --folder shapes",
         "error: shapes: is there and not empty; take another folder, or --resume it",

@@ -1,0 +1,110 @@
+"""The paper's tables as data, and the zoo beside them."""
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from catscale.blocks.errors import InputError
+from catscale.reports.published import published, tenths
+from catscale.reports.zoo_table import zoo_table
+from catscale.scaler.zoo import names
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "model", "size_px", "params_m", "flops_g", "ap_val"),
+    [
+        (1, 16, "YOLOv7-tiny", 320, "6.2", "3.5", 30.8),
+        (1, 16, "YOLOR-D6", 1280, "151.7", "935.6", 56.1),
+        (2, 31, "YOLOv7-E6E", 1280, "151.7", "843.2", 56.8),
+        (2, 31, "YOLOv5-N (r6.1)", 640, "1.9", "4.5", 28.0),
+        (3, 4, "depth only (2.0 d)", 640, "69.3", "187.6", 52.7),
+    ],
+)
+def test_rows_are_as_printed(
+    table: int, rows: int, model: str, size_px: int, params_m: str, flops_g: str, ap_val: float
+) -> None:
+    found = [row for row in published() if row.table == table]
+    assert len(found) == rows
+    row = next(row for row in found if (row.model, row.size_px) == (model, size_px))
+    assert (str(row.params_m), str(row.flops_g), row.ap_val) == (params_m, flops_g, ap_val)
+
+
+def test_a_row_that_is_printed_twice_is_printed_alike() -> None:
+    for row in published():
+        for other in published():
+            if (row.model, row.size_px) == (other.model, other.size_px):
+                assert (row.params_m, row.flops_g, row.ap_val) == (other.params_m, other.flops_g, other.ap_val)
+
+
+def test_every_row_of_ours_says_how_it_was_counted() -> None:
+    for row in published():
+        assert bool(row.zoo) == bool(row.convention) == bool(row.counted_at_px)
+        assert row.note or row.convention in ("", "paper")
+
+
+@pytest.mark.parametrize(
+    ("count", "rounded"), [(125_450_000_000, "125.5"), (125_449_999_999, "125.4"), (6_219_709_000, "6.2")]
+)
+def test_halves_go_up(count: int, rounded: str) -> None:
+    assert tenths(count, 10**9) == Decimal(rounded)
+
+
+def test_every_model_of_the_zoo_is_there_and_equal_to_the_last_printed_digit() -> None:
+    records = zoo_table()
+    assert sorted(record["name"] for record in records) == list(names())
+    for record in records:
+        for row in (record, *record["also_published"]):
+            printed = {key: row["published"][key] for key in ("params_m", "flops_g")}
+            assert row["as_published"] == printed, record["name"]
+            assert row["equal"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "params", "params_train", "flops_g"),  # yolov7-facts 1.10
+    [
+        ("yolov7", 640, 36_905_341, 37_622_682, 104.685),
+        ("yolov7-d6", 1280, 133_757_052, 154_709_364, 702.582),
+        ("yolov7-tiny", 416, 6_219_709, 6_228_762, 5.807),
+    ],
+)
+def test_our_own_counts_stand_beside(name: str, size: int, params: int, params_train: int, flops_g: float) -> None:
+    (record,) = zoo_table([name])
+    assert {key: record[key] for key in ("size", "params", "params_train", "flops_g")} == {
+        "size": size,
+        "params": params,
+        "params_train": params_train,
+        "flops_g": flops_g,
+    }
+
+
+def test_one_model_may_be_published_at_two_sizes() -> None:
+    (record,) = zoo_table(["yolov7-tiny"])
+    assert [row["published"]["size"] for row in (record, *record["also_published"])] == [416, 320]
+
+
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(InputError, match="'yolov7-e7'; did you mean 'yolov7-e6'"):
+        zoo_table(["yolov7-e7"])
+
+
+def test_the_command_prints_json_and_a_table(cli: Any) -> None:
+    records = json.loads(cli("zoo", "--json", "--models", "yolov7,yolov7-d6").stdout)
+    assert [record["name"] for record in records] == ["yolov7", "yolov7-d6"]
+    assert records[1]["published"]["table"] == 2
+    assert "auxiliary heads" in records[1]["published"]["note"]
+    table = cli("zoo")
+    assert table.returncode == 0
+    assert all(name in table.stdout for name in names())
+    wrong = cli("zoo", "--models", "yolov9")
+    assert (wrong.returncode, "no model of the zoo is called 'yolov9'" in wrong.stderr) == (2, True)
+
+
+def test_the_zoo_needs_no_torch() -> None:
+    code = (
+        "import sys; from catscale.reports import commands; commands.zoo(None, True); "
+        "assert not {'torch', 'optuna', 'matplotlib', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

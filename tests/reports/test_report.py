@@ -1,0 +1,313 @@
+"""Reports of studies that are only files: no training is needed to draw one."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from catscale.blocks.errors import InputError
+from catscale.reports.frames import curves_frame, front_frame, markdown, pairs, trials_frame
+from catscale.reports.page import inline_svg, write_report
+from catscale.search.rows import Row, write_rows
+from catscale.search.status import StudyRecord, read_study
+from catscale.search.study import Study
+
+SVG = "{http://www.w3.org/2000/svg}"
+HEADER = "epoch,box,obj,cls,lr,instances,skipped,ap,ap50,ap75,train_seconds,val_seconds\n"
+
+
+def known(ap: float, gflops: float, params: float, seconds: float) -> dict[str, float]:
+    return {"ap": ap, "gflops": gflops, "params": params, "seconds": seconds}
+
+
+ROWS = [
+    Row(0, "complete", reference="tiny", figures=known(0.30, 2.0, 2e6, 9), name="tiny"),
+    Row(1, "complete", values={"width": 0.5}, figures=known(0.35, 1.5, 1e6, 8), name="a"),
+    Row(2, "complete", values={"width": 0.2}, figures=known(0.10, 0.5, 3e5, 7), name="b"),
+    Row(3, "complete", values={"width": 0.3}, figures=known(0.09, 0.9, 5e5, 7), name="c"),
+    Row(4, "refused", "over budget: <params> & more", values={"width": 2.0}, figures={"gflops": 9.0}, name="d"),
+    Row(5, "failed", "out of memory", values={"width": 1.5}, figures={"gflops": 3.0}, name="e"),
+    Row(6, "complete", "the same detector as trial 2: its result is reused", values={"width": 0.21},
+        figures=known(0.10, 0.5, 3e5, 7), name="b", same_as=2),
+]  # fmt: skip
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Write a study's folder, with a learning curve for each complete trial."""
+
+    def make(
+        rows: list[Row] = ROWS, objectives: Any = ("ap", "gflops"), name: str = "small", device: str = "CPU"
+    ) -> Path:
+        study = Study.model_validate(
+            {
+                "name": name,
+                "question": "Does <b>it</b> work?",
+                "base": "yolov7-tiny",
+                "space": {"width": {"low": 0.1, "high": 2.0}},
+                "objectives": objectives,
+                "trials": 8,
+            }
+        )
+        folder = tmp_path / "studies" / name
+        study.write(folder / "study.yaml")
+        write_rows(folder / "trials.csv", study, rows)
+        session = {"device": device, "cores": 2, "threads": 2, "platform": "Linux", "versions": {"torch": "2"},
+                   "command": "catscale search run small.yaml", "started": "2026-01-01"}  # fmt: skip
+        (folder / "hardware.json").write_text(json.dumps({"sessions": [session]}))
+        for row in rows:
+            if row.state == "complete" and row.same_as is None:
+                run = folder / "trials" / str(row.number)
+                run.mkdir(parents=True)
+                lines = [f"{e},1,1,1,0.01,9,0,{row.figures['ap'] * e / 3},0.2,0.1,2,1\n" for e in (1, 2, 3)]
+                (run / "metrics.csv").write_text(HEADER + "".join(lines))
+        return folder
+
+    return make
+
+
+class Page(HTMLParser):
+    """What a page holds, and whether its tags are balanced."""
+
+    VOID = frozenset(("meta", "hr", "br", "link", "img", "input"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "src", "xlink:href"):
+                self.links.append(value or "")
+            if name == "aria-label":
+                self.labels.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page_of(output: Path) -> Page:
+    return Page((output / "index.html").read_text())
+
+
+def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_path: Path) -> None:
+    result = cli("report", make(), "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "index.html",
+        "small-curves.png",
+        "small-curves.svg",
+        "small-front-ap-gflops.png",
+        "small-front-ap-gflops.svg",
+        "small-trials.csv",
+        "small-trials.md",
+    ]
+
+
+def test_the_page_is_whole_and_needs_nothing_else(make: Make, tmp_path: Path) -> None:
+    write_report([read_study(make())], tmp_path / "out")
+    page = page_of(tmp_path / "out")
+    assert not page.open
+    assert len(page.ids) == len(set(page.ids))
+    assert not [link for link in page.links if "://" in link]
+    for link in page.links:
+        target = link.removeprefix("#")
+        assert target in page.ids if link.startswith("#") else (tmp_path / "out" / link).is_file(), link
+    assert (tmp_path / "out" / "index.html").stat().st_size < 200_000
+    assert any("AP against FLOPs of 4 trained detectors. On the Pareto front: trials 2, 1." in a for a in page.labels)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Small-scale: not COCO results.",
+        "Does <b>it</b> work?",  # as text: what a study file says is never markup
+        "4 of 8 trials trained; 1 refused; 1 failed; 1 repeated; 2 on the Pareto front; 31 s of training.",
+        "The base tiny is dominated by trial 1.",
+        "over budget: <params> & more",
+        "out of memory",
+        "as 2",
+        "catscale search run small.yaml",
+        "objectives: {ap: maximize, gflops: minimize}",
+    ],
+)
+def test_the_page_says(make: Make, tmp_path: Path, words: str) -> None:
+    write_report([read_study(make())], tmp_path / "out")
+    assert words in page_of(tmp_path / "out").text
+
+
+def test_figures_are_well_formed_and_say_which_way_is_better(make: Make, tmp_path: Path) -> None:
+    write_report([read_study(make())], tmp_path / "out")
+    tree = ET.parse(tmp_path / "out" / "small-front-ap-gflops.svg")
+    texts = {"".join(text.itertext()).strip() for text in tree.iter(f"{SVG}text")}
+    assert {"FLOPs (G, paper's convention) · less is better", "AP · more is better"} <= texts
+    assert {"1", "2", "0 tiny", "dominated", "Pareto front", "base", "refused (1, 1 further right)"} <= texts
+    assert not {"3", "5"} & texts
+    assert (tmp_path / "out" / "small-front-ap-gflops.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_study_is_the_same_bytes(make: Make, tmp_path: Path) -> None:
+    record = read_study(make())
+    for out in ("a", "b"):
+        write_report([record], tmp_path / out)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_the_tables_hold_every_trial(make: Make, tmp_path: Path) -> None:
+    write_report([read_study(make())], tmp_path / "out")
+    frame = pd.read_csv(tmp_path / "out" / "small-trials.csv", index_col="number")
+    assert frame["state"].tolist() == [row.state for row in ROWS]
+    assert frame.query("on_front").index.tolist() == [1, 2]
+    assert frame["gflops"].tolist()[:4] == [2.0, 1.5, 0.5, 0.9]
+    lines = (tmp_path / "out" / "small-trials.md").read_text().splitlines()
+    assert len(lines) == 2 + len(ROWS)
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+def test_frames_are_what_is_drawn(make: Make) -> None:
+    record = read_study(make())
+    assert trials_frame(record)["ap"].isna().tolist() == [False, False, False, False, True, True, False]
+    assert front_frame(record).index.tolist() == [2, 1]
+    curves = curves_frame(record)
+    assert curves["number"].tolist()[2::3] == [0, 1, 2, 3]
+    assert curves["ap"].tolist()[2::3] == pytest.approx([0.30, 0.35, 0.10, 0.09])
+
+
+@pytest.mark.parametrize(
+    ("objectives", "drawn"),
+    [
+        (["ap", "gflops"], [("gflops", "ap")]),
+        (["params", "ap", "gflops"], [("params", "ap"), ("gflops", "ap"), ("params", "gflops")]),
+        (["ap"], [("gflops", "ap")]),
+    ],
+)
+def test_each_pair_of_objectives_is_drawn_ap_first(
+    make: Make, tmp_path: Path, objectives: list[str], drawn: list[tuple[str, str]]
+) -> None:
+    record = read_study(make(objectives=objectives))
+    assert pairs(record.study) == drawn
+    write_report([record], tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").glob("*-front-*.svg")} == {
+        f"small-front-{y}-{x}.svg" for x, y in drawn
+    }
+
+
+def test_one_objective_has_a_best_trial_and_says_so(make: Make, tmp_path: Path) -> None:
+    remarks = write_report([read_study(make(objectives=["ap"]))], tmp_path / "out")
+    assert remarks == ["small: one objective, so there is one best trial and no front"]
+    assert "One objective, AP: the best is trial 1." in page_of(tmp_path / "out").text
+
+
+@pytest.mark.parametrize(
+    ("rows", "remark"),
+    [
+        ([], "no trial has begun; there is nothing to draw"),
+        ([ROWS[4], ROWS[5]], "no trial is complete, so there is no front to draw; the reasons are below"),
+        ([*ROWS[:2], Row(2, "complete", figures={"ap": float("nan"), "gflops": 1.0}, name="n")],
+         "left out, with figures that are not numbers: trial 2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_said_in_words(
+    cli: Any, make: Make, tmp_path: Path, rows: list[Row], remark: str
+) -> None:
+    result = cli("report", make(rows), "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == f"note: small: {remark}\n"
+    page = page_of(tmp_path / "out")
+    assert f"Note: {remark}." in page.text
+    assert bool(list((tmp_path / "out").glob("*-front-*"))) == (len(rows) == 3)
+
+
+def test_a_run_folder_that_is_gone_is_said(make: Make, tmp_path: Path) -> None:
+    folder = make()
+    (folder / "trials" / "3" / "metrics.csv").unlink()
+    remarks = write_report([read_study(folder)], tmp_path / "out")
+    assert remarks == ["small: no learning curve of trial 3: the run folder is gone"]
+
+
+def test_two_studies_share_a_page_and_their_devices_are_told_apart(make: Make, tmp_path: Path) -> None:
+    records = [read_study(make()), read_study(make(name="other", device="GPU"))]
+    write_report([*records, records[0]], tmp_path / "out")
+    page = page_of(tmp_path / "out")
+    assert len(page.ids) == len(set(page.ids))
+    assert "run on different devices (CPU; GPU): their latencies do not compare" in page.text
+    assert {"small-trials.csv", "other-trials.csv", "small-2-trials.csv"} <= set(page.links)
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "damaged", "taken"])
+def test_bad_input_is_one_message(cli: Any, make: Make, tmp_path: Path, what: str) -> None:
+    folder, output = make(), tmp_path / "out"
+    message = {
+        "missing": f"{tmp_path / 'nowhere'}: there is no such study file or folder",
+        "empty": f"{tmp_path}: holds no study.yaml",
+        "damaged": f"{folder / 'trials.csv'}:2: is not a trial",
+        "taken": f"{output}: is a file; name a folder for the report",
+    }[what]
+    study = {"missing": tmp_path / "nowhere", "empty": tmp_path}.get(what, folder)
+    if what == "damaged":
+        table = folder / "trials.csv"
+        table.write_text(table.read_text().replace("0,complete", "0,finished", 1))
+    if what == "taken":
+        output.write_text("mine")
+    result = cli("report", study, "-o", output)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {message}")
+    assert len(result.stderr.splitlines()) == 1
+    assert not output.is_dir()
+
+
+def test_the_hardware_file_is_checked(make: Make, tmp_path: Path) -> None:
+    folder = make()
+    (folder / "hardware.json").write_text("[]")
+    with pytest.raises(InputError, match=r"hardware\.json: is not what catscale search run writes"):
+        write_report([read_study(folder)], tmp_path / "out")
+
+
+def test_markdown_escapes_what_would_end_a_cell() -> None:
+    frame = pd.DataFrame({"a": ["x|y"], "b": [float("nan")], "c": [True]}, index=pd.Index([1], name="number"))
+    assert markdown(frame).splitlines()[2] == "| 1 | x\\|y |  | yes |"
+
+
+def test_an_inline_figure_has_its_own_ids_and_the_pages_colours() -> None:
+    svg = '<?xml version="1.0"?><svg width="9pt" height="8pt"><g id="a" style="fill: #1f2933"/><use href="#a"/></svg>'
+    assert inline_svg(svg, "p", "say 'x'") == (
+        '<svg role="img" aria-label="say &#x27;x&#x27;"><g id="p-a" style="fill: var(--ink)"/><use href="#p-a"/></svg>'
+    )
+
+
+def test_a_record_needs_no_trials_file(make: Make) -> None:
+    folder = make()
+    (folder / "trials.csv").unlink()
+    record = read_study(folder)
+    assert isinstance(record, StudyRecord)
+    assert record.rows == []

@@ -1,0 +1,266 @@
+"""Studies run for real, on a few tiny images: what is trained, refused, reused, failed, and taken up again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from catscale.blocks.errors import CatscaleError, InputError
+from catscale.search.rows import Row, front, read_rows
+from catscale.search.run import run_study
+from catscale.search.select import select
+from catscale.search.status import read_study, status
+from catscale.search.study import Study, load_study
+from catscale.trainer.data.shapes import make_shapes
+
+STUDY: dict[str, Any] = {
+    "name": "tiny",
+    "base": "base.yaml",
+    "space": {"width": {"choices": [0.25, 0.5, 1.0]}, "compound": {"choices": [0.5, 0.75, 1.0]}},
+    "objectives": ["ap", "gflops"],
+    "constraints": {"params": 70_000},
+    "trials": 3,
+    "sampler": {"kind": "grid"},
+    "recipe": "quick",
+    "epochs": 1,
+    "overrides": {"batch": 4},
+    "size_px": 64,
+    "data": "data",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    make_shapes(folder / "data", train=8, val=4, test=0, size_px=64)
+    (folder / "base.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_warm_up() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("catscale.scaler.latency.WARM_UP_RUNS", (1, 2))
+        yield
+
+
+def written(place: Path, name: str, **changes: Any) -> Path:
+    path = place / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, "name": name, **changes}))
+    return path
+
+
+def read(place: Path, name: str, **changes: Any) -> Study:
+    return load_study(written(place, name, **changes))
+
+
+def by_state(rows: list[Row], state: str) -> list[Row]:
+    return [row for row in rows if row.state == state]
+
+
+@pytest.fixture(scope="module")
+def done(place: Path) -> tuple[Study, Path, list[Row]]:
+    study = read(place, "done")
+    folder = place / "folder"
+    return study, folder, run_study(study, folder, device="cpu")
+
+
+def test_the_base_is_trained_first_unless_it_is_over_a_bound(done: tuple[Study, Path, list[Row]]) -> None:
+    _, _, rows = done
+    assert (rows[0].reference, rows[0].values) == ("base", {})
+    assert rows[0].state == "refused"
+    assert "over budget: params 0.383 M above 0.070 M" in rows[0].reason
+
+
+def test_the_total_counts_trainings_only(done: tuple[Study, Path, list[Row]]) -> None:
+    study, folder, rows = done
+    complete = by_state(rows, "complete")
+    assert len(complete) == study.trials
+    for row in complete:
+        assert {"ap", "ap50", "params", "gflops", "latency_ms", "macs", "activations", "seconds"} <= row.figures.keys()
+        run = folder / "trials" / str(row.number)
+        assert {"architecture.yaml", "metrics.csv", "best.safetensors"} <= {path.name for path in run.iterdir()}
+
+
+def test_what_is_never_trained_says_why_and_has_no_folder(done: tuple[Study, Path, list[Row]]) -> None:
+    _, folder, rows = done
+    refused = by_state(rows, "refused")
+    assert any("cannot be built: base-width0.25: backbone.p2.elan: depth 0.75 turns" in row.reason for row in refused)
+    assert not any((folder / "trials" / str(row.number)).exists() for row in refused)
+
+
+def test_the_table_on_disk_is_what_was_returned(done: tuple[Study, Path, list[Row]]) -> None:
+    study, folder, rows = done
+    again = read_rows(folder / "trials.csv", study)
+    assert [(row.number, row.state, row.reason, row.name) for row in again] == [
+        (row.number, row.state, row.reason, row.name) for row in rows
+    ]
+    assert again[-1].figures["gflops"] == pytest.approx(rows[-1].figures["gflops"], rel=1e-5)
+
+
+def test_run_again_it_trains_no_more(done: tuple[Study, Path, list[Row]]) -> None:
+    study, folder, rows = done
+    assert run_study(study, folder, device="cpu") == rows
+
+
+def test_a_larger_total_goes_on_and_the_whole_space_ends_it(done: tuple[Study, Path, list[Row]]) -> None:
+    study, folder, rows = done
+    said: list[str] = []
+    more = run_study(study.model_copy(update={"trials": 50}), folder, device="cpu", say=said.append)
+    assert more[: len(rows)] == rows
+    assert len({tuple(row.values.items()) for row in more[1:]}) == 9 == len(more) - 1
+    assert said[-1] == "the whole space, 9 candidates, has been tried"
+
+
+def test_a_changed_space_is_refused(done: tuple[Study, Path, list[Row]], place: Path) -> None:
+    _, folder, _ = done
+    before = (folder / "trials.csv").read_bytes()
+    with pytest.raises(InputError, match=r"begun with another study.*\n  space.width.choices was \[.*\], is \[0.25\]"):
+        run_study(read(place, "done", space={"width": {"choices": [0.25]}}), folder, device="cpu")
+    assert (folder / "trials.csv").read_bytes() == before
+
+
+def test_choosing_says_why(done: tuple[Study, Path, list[Row]]) -> None:
+    _, folder, _ = done
+    record = read_study(folder)
+    members = front(record.study, record.rows)
+    assert select(record, "best").row.figures["ap"] == max(row.figures["ap"] for row in members)
+    assert "the lowest Latency" in select(record, "fastest").why
+    assert select(record, "knee").row in members
+    with pytest.raises(InputError, match="trial 0 is refused: over budget"):
+        select(record, "0")
+    with pytest.raises(InputError, match="--select bset: is none of knee, best, fastest"):
+        select(record, "bset")
+
+
+def test_an_equal_detector_takes_over_the_result(place: Path) -> None:
+    study = read(place, "twins", space={"width": {"choices": [1.0, 0.5]}}, constraints={}, trials=2)
+    rows = run_study(study, place / "twins", device="cpu")
+    base, twin, other = rows
+    assert [row.reference for row in rows] == ["base", "", ""]
+    assert (twin.values, twin.same_as) == ({"width": 1.0}, 0)
+    assert twin.reason == "the same detector as trial 0: its result is reused"
+    assert (twin.figures, twin.fingerprint) == (base.figures, base.fingerprint)
+    assert twin not in front(study, rows)
+    assert (other.values, other.same_as, other.state) == ({"width": 0.5}, None, "complete")
+
+
+def test_a_latency_over_the_bound_is_refused_before_training(place: Path) -> None:
+    study = read(place, "slow", constraints={"latency_ms": 1e-3}, space=NARROW, references=False)
+    rows = run_study(study, place / "slow", device="cpu")
+    assert [row.state for row in rows] == ["refused", "refused"]
+    assert all("over budget: latency_ms" in row.reason for row in rows)
+    assert not (place / "slow" / "trials").exists()
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int) -> None:
+    import catscale.trainer.loop as loop
+
+    real, calls = loop.train, iter(range(times))
+
+    def train(*args: Any, **options: Any) -> Any:
+        if next(calls, None) is not None:
+            raise error
+        return real(*args, **options)
+
+    monkeypatch.setattr(loop, "train", train)
+
+
+def test_a_training_that_fails_is_noted_and_the_study_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1)
+    rows = run_study(read(place, "oom", trials=2, space=NARROW, constraints={}), place / "oom", device="cpu")
+    assert [(row.state, row.reason) for row in rows] == [("failed", "out of memory"), ("complete", "")]
+
+
+def test_a_study_in_which_every_training_fails_stops(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, CatscaleError("the disk is full"), 9)
+    study = read(place, "broken", trials=9, constraints={})
+    with pytest.raises(CatscaleError, match="3 trainings in a row failed; the last: the disk is full"):
+        run_study(study, place / "broken", device="cpu")
+
+
+def test_an_interrupt_leaves_a_study_that_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, folder = read(place, "stopped", trials=2, space=NARROW, constraints={}, references=False), place / "stopped"
+    with monkeypatch.context() as patch:
+        failing(patch, KeyboardInterrupt(), 1)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, folder, device="cpu")
+    rows = run_study(study, folder, device="cpu")
+    assert [row.state for row in rows] == ["failed", "complete", "complete"]
+    assert rows[0].reason == "interrupted; goes on as trial 1"
+    assert rows[1].values == rows[0].values
+
+
+NARROW = {"width": {"choices": [0.25, 0.5]}}
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_study_goes_on_from_its_checkpoint(
+    cli: Any, place: Path, kill: signal.Signals, tmp_path: Path
+) -> None:
+    path = written(place, f"killed{kill}", trials=1, space=NARROW, references=False, epochs=12)
+    command = [sys.executable, "-m", "catscale.cli", "search", "run", str(path), "--folder", str(tmp_path / "study")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
+    state = tmp_path / "study" / "trials" / "0" / "last.state.pt"
+    deadline = time.monotonic() + 120
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert state.is_file()
+    process.send_signal(kill)
+    process.wait(30)
+    found = status(read_study(tmp_path / "study"))
+    assert found["interrupted"] is (kill == signal.SIGKILL)
+    again = cli("search", "run", path, "--folder", tmp_path / "study")
+    assert again.returncode == 0, again.stderr
+    rows = read_study(tmp_path / "study").rows
+    assert [(row.state, row.reason) for row in rows] == [
+        ("failed", "interrupted; goes on as trial 1"),
+        ("complete", ""),
+    ]
+    assert len((tmp_path / "study" / "trials" / "1" / "metrics.csv").read_text().splitlines()) == 13
+    assert not (tmp_path / "study" / "trials" / "0").exists()
+
+
+def not_here(*args: Any, **options: Any) -> None:
+    raise CatscaleError("not measured here")
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random", "nsga2", "grid"])
+def test_every_sampler_proposes_each_candidate_once(place: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catscale.scaler.latency.measure_latency", not_here)
+    monkeypatch.setattr("catscale.search.run.FAILED_IN_A_ROW", 99)
+    study = read(place, f"by-{kind}", trials=20, sampler={"kind": kind, "startup": 2}, constraints={}, references=False)
+    rows = run_study(study, place / f"by-{kind}", device="cpu")
+    combinations = [tuple(row.values.items()) for row in rows]
+    assert len(combinations) == len(set(combinations)) == 9
+
+
+def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, tmp_path: Path) -> None:
+    path = written(place, "shown", trials=1, space=NARROW, references=False)
+    folder = tmp_path / "study"
+    ran = cli("search", "run", path, "--folder", folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "Warning" not in ran.stderr
+    assert "trial 0 (1/1)" in ran.stdout
+    told = cli("search", "status", folder, "--json")
+    assert yaml.safe_load(told.stdout)["states"] == {"complete": 1, "refused": 0, "failed": 0, "running": 0}
+    trained = cli("search", "train", folder, "--select", "knee", "--epochs", 2)
+    assert trained.returncode == 0, trained.stderr
+    assert "Trial 0, base-width" in trained.stderr
+    assert "in the study, 1 epochs" in trained.stdout
+    assert (folder / "selected" / "0" / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize("verb", ["status", "train"])
+def test_a_folder_that_is_no_study_is_refused(cli: Any, tmp_path: Path, verb: str) -> None:
+    result = cli("search", verb, tmp_path)
+    assert (result.returncode, result.stderr) == (
+        2,
+        f"error: {tmp_path}: holds no study.yaml; name a study's folder, such as runs/search/quickstart\n",
+    )
