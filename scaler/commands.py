@@ -106,6 +106,7 @@ def latency(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto.")] = "auto",
     batch: Annotated[int, typer.Option(help="Images at a time.")] = 1,
     runs: Annotated[int, typer.Option(help="Timed runs after the warm-up.")] = 30,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU; all cores by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the forward of the deploy graph on this machine: median of many runs after a warm-up.
@@ -115,7 +116,7 @@ def latency(
     architectures = [load(arch) for arch in archs]
     from .latency import measure_latency
 
-    found = [(a, measure_latency(a, size, device, batch, runs)) for a in architectures]
+    found = [(a, measure_latency(a, size, device, batch, runs, threads)) for a in architectures]
     if as_json:
         print_json([{"name": architecture.name, **measured.to_json()} for architecture, measured in found])
         return

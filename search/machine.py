@@ -18,11 +18,12 @@ def machine(device: str) -> dict[str, Any]:
     import torch
 
     from ..scaler.devices import device_name
+    from ..trainer.threads import compute_threads
 
     return {
         "device": device_name(torch.device(device)),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": compute_threads() if device == "cpu" else torch.get_num_threads(),
         "platform": platform.platform(),
         "versions": {**versions(), "optuna": version("optuna")},
         "command": " ".join(["catscale", *sys.argv[1:]]),

@@ -151,9 +151,10 @@ class _Runner:
 
     def _measure_and_train(self, ledger: Ledger, trial: "Trial", candidate: Candidate) -> None:
         from ..scaler.latency import measure_latency
+        from ..trainer.threads import compute_threads
 
         try:
-            latency = measure_latency(candidate.architecture, device=self.device)
+            latency = measure_latency(candidate.architecture, device=self.device, threads=compute_threads())
             figures = {**candidate.figures, "latency_ms": latency.median_ms, "latency_iqr_ms": latency.iqr_ms}
             ledger.describe(trial, candidate, figures)
             if reason := over_budget(self.study, figures):

@@ -44,9 +44,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def short_warm_up() -> Iterator[None]:
+def quick_latency() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("catscale.scaler.latency.WARM_UP_RUNS", (1, 2))
+        for name, value in {"WARM_UP_RUNS": (1, 2), "ATTEMPTS": 1, "TIMED_S": 0.1}.items():
+            patch.setattr(f"catscale.scaler.latency.{name}", value)
         yield
 
 
@@ -204,7 +205,7 @@ NARROW = {"width": {"choices": [0.25, 0.5]}}
 def test_a_killed_study_goes_on_from_its_checkpoint(
     cli: Any, place: Path, kill: signal.Signals, tmp_path: Path
 ) -> None:
-    path = written(place, f"killed{kill}", trials=1, space=NARROW, references=False, epochs=12)
+    path = written(place, f"killed{kill}", trials=1, space=NARROW, references=False, epochs=6)
     command = [sys.executable, "-m", "catscale.cli", "search", "run", str(path), "--folder", str(tmp_path / "study")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
     state = tmp_path / "study" / "trials" / "0" / "last.state.pt"
@@ -223,7 +224,7 @@ def test_a_killed_study_goes_on_from_its_checkpoint(
         ("failed", "interrupted; goes on as trial 1"),
         ("complete", ""),
     ]
-    assert len((tmp_path / "study" / "trials" / "1" / "metrics.csv").read_text().splitlines()) == 13
+    assert len((tmp_path / "study" / "trials" / "1" / "metrics.csv").read_text().splitlines()) == 7
     assert not (tmp_path / "study" / "trials" / "0").exists()
 
 
