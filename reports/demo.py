@@ -9,7 +9,7 @@ from ..trainer.run_folder import next_folder
 
 QUICKSTART = Path(__file__).parents[1] / "studies" / "quickstart.yaml"
 SHOWN = 6  # images that predictions are drawn on
-EPOCHS = 24  # of the chosen detector's own training
+EPOCHS = 36  # of the chosen detector's own training
 
 
 def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "auto") -> Path:

@@ -43,10 +43,10 @@ def run(
     wanted = load_study(study, changes)
     target = folder or default_folder(wanted)
 
-    from .run import run_study
+    from .run import recipe_of, run_study
     from .status import read_study, status, status_lines
 
-    with _terminated_as_interrupted(), _epochs_shown() as watch:
+    with _terminated_as_interrupted(), _epochs_shown(recipe_of(wanted).epochs) as watch:
         try:
             run_study(wanted, target, storage=storage, device=device, say=_say, watch=watch)
         except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def train_selected(
     choice = select(record, how)
     err.print(f"Trial {choice.row.number}, {choice.row.name}: {choice.why}.")
     target = folder or _next(record.folder / "selected", str(choice.row.number))
-    with _terminated_as_interrupted(), _epochs_shown() as watch:
+    with _terminated_as_interrupted(), _epochs_shown(epochs) as watch:
         trained = train_further(
             record,
             choice,
@@ -148,12 +148,15 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _epochs_shown() -> Iterator["Watch"]:
-    """On a terminal, a line that moves with each epoch; elsewhere nothing."""
+def _epochs_shown(epochs: int | None) -> Iterator["Watch"]:
+    """On a terminal, a bar of the trial's epochs; elsewhere nothing."""
     if not sys.stderr.isatty():
         yield lambda number, row: None
         return
-    with err.status("starting") as line:
-        yield lambda number, row: line.update(
-            f"trial {number}: epoch {row.epoch} done in {row.seconds:.1f} s, AP {row.ap:.3f}"
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("starting", total=epochs)
+        yield lambda number, row: progress.update(
+            task, description=f"trial {number}: AP {row.ap:.3f}", completed=row.epoch
         )

@@ -73,6 +73,16 @@ def run_study(
         ledger.close()
 
 
+def recipe_of(study: Study) -> Recipe:
+    """How each candidate of a study is trained.
+
+    Raises:
+        InputError: the recipe is not there, or a setting of it or of the study's overrides is wrong.
+    """
+    changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
+    return load_recipe(study.recipe, changes)
+
+
 def _prepared(study: Study, folder: Path, device: str, say: Say, watch: Watch) -> "_Runner":
     """Everything that can be refused before anything is written."""
     from ..scaler.devices import find_device

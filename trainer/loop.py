@@ -147,7 +147,7 @@ class _Training:
         learnt = self._learn(batches, number, on_batch)
         trained = time.perf_counter()
         metrics = evaluate(
-            deploy(self.ema.model).to(memory_format=torch.channels_last),
+            deploy(self.ema.model),
             self.dataset.splits["val"],
             self.dataset,
             size_px=self.size_px,

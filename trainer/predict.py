@@ -103,7 +103,7 @@ def predict_images(
     Raises:
         InputError: an image cannot be read (pictures of those before it are written), or a picture not written.
     """
-    model = deploy(run.model).to(device).to(memory_format=torch.channels_last)
+    model = deploy(run.model).to(device)
     names = _picture_names(images)
     predictions: list[Prediction] = []
     for path, name in zip(images, names, strict=True):
