@@ -3,15 +3,16 @@
 import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ..blocks.errors import InputError, nearest
 
-T = TypeVar("T")
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's words for a key that is not known
 
 
 class _OnceEach(yaml.SafeLoader):
@@ -85,16 +86,20 @@ def parse(kind: Any, document: Any, where: str, *, names: dict[str, tuple[str, .
 
 
 def _lines(error: ValidationError, kind: Any, where: str, names: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    unknown = {mistake["loc"] for mistake in error.errors() if mistake["type"] in UNKNOWN}
     for mistake in error.errors():
         place = ".".join(str(step) for step in mistake["loc"])
         message = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        if mistake["type"] in UNKNOWN:
             *parent, key = (str(step) for step in mistake["loc"])
             known = names.get(".".join(parent)) or (_fields(kind) if not parent else ())
             hint = f"; {nearest(key, known)}" if known else ""
             message = f"unknown key {key!r}{hint}"
             place = ".".join(parent)
         elif mistake["type"] in {"missing", "missing_argument"}:
+            *parent, key = mistake["loc"]
+            if get_close_matches(str(key), [str(found[-1]) for found in unknown if list(found[:-1]) == parent]):
+                continue  # it is there, misspelt, and that is said
             message = f"{mistake['loc'][-1]!r} is missing"
             place = ".".join(str(step) for step in mistake["loc"][:-1])
         elif not isinstance(mistake["input"], dict | list):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,32 @@ def test_the_project_speaks_of_itself_alone() -> None:
     texts = [ROOT / name for name in tracked() if Path(name).suffix in {".py", ".md", ".yaml", ".toml", ".csv", ""}]
     found = [str(path) for path in texts if path != Path(__file__) and b"/work/" in path.read_bytes()]
     assert found == []
+
+
+VERBS = [
+    "zoo",
+    "scale",
+    "profile",
+    "latency",
+    "train",
+    "val",
+    "predict",
+    "data make-shapes",
+    "data check",
+    "search run",
+    "search status",
+    "search train",
+    "report",
+    "demo",
+]
+
+
+def test_the_help_lists_every_verb_and_each_has_an_example(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    overview = cli("--help").stdout
+    for verb in VERBS:
+        assert f" {verb.split()[0]} " in overview
+        shown = cli(*verb.split(), "--help")
+        assert shown.returncode == 0
+        assert f"Example: catscale {verb}" in shown.stdout

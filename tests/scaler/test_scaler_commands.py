@@ -95,8 +95,21 @@ def test_an_unknown_verb_is_refused_with_the_nearest(cli: CommandLine) -> None:
     assert "profile" in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["scale", "profile", "latency"])
-def test_help_has_an_example(cli: CommandLine, verb: str) -> None:
-    done = cli(verb, "--help")
-    assert done.returncode == 0
-    assert f"Example: catscale {verb}" in done.stdout
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ("stem: {conv: {uot: 16}}", "nodes.stem.conv: unknown key 'uot'; did you mean 'out'?"),
+        ("stem: {conv: {out: 0}}", "nodes.stem.conv: out: input should be greater than or equal to 1, not 0"),
+        ("stem: {conv: {out: 16}, from: setm}", "node stem: reads 'setm', which does not exist; did you mean 'stem'?"),
+        (
+            "a: {conv: {out: 8}, from: stem}\n  stem: {conv: {out: 16}}",
+            "node a: reads itself in a circle: a -> stem -> a",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_message(cli: CommandLine, tmp_path: Path, nodes: str, message: str) -> None:
+    text = f"size: 64\nanchors: [[8, 8]]\nnodes:\n  {nodes}\nheads: [stem]\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    done = cli("profile", "mine.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: mine.yaml: {message}\n"
