@@ -35,7 +35,9 @@ class Elan:
         return net.add(self._aggregate(net, x), *rest)
 
     def _aggregate(self, net: Lowering, x: Feature) -> Feature:
-        bypass, path = (net.conv(x, self.stem or self.width, at=place) for place in ("bypass", "stem"))
+        bypass, path = (
+            net.conv(x, self.width if self.stem is None else self.stem, at=place) for place in ("bypass", "stem")
+        )
         taps = [bypass, path]
         for tap in range(1, self.taps + 1):
             for conv in range(1, self.convs_per_tap + 1):

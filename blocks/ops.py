@@ -1,13 +1,15 @@
 """Primitive ops: what each does to a shape and what it costs, side by side. No torch here.
 
-A shape is of one image. Costs are exact integers, for batch 1. An op knows whether it still has its training form
-(batch norm apart, RepConv branches, implicit vectors); `folded` gives the op that computes the same when deployed.
+A shape is of one image. Costs are exact integers, for batch 1; where channels are an array of whole numbers, one for
+each of many detectors of the same wiring, costs are arrays too (`scaler.space_cost`). An op knows whether it still has
+its training form (batch norm apart, RepConv branches, implicit vectors); `folded` gives the op that computes the same
+when deployed.
 """
 
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 Activation = Literal["silu", "leaky_relu"]
 Anchors = tuple[tuple[float, float], ...]  # (width, height) in pixels of the network input
@@ -114,7 +116,7 @@ class Conv:
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
-        if x.channels % self.groups or self.out % self.groups:
+        if self.groups > 1 and not all_of((x.channels % self.groups == 0) & (self.out % self.groups == 0)):
             raise ShapeError(f"{x.channels} channels in and {self.out} out cannot be split into {self.groups} groups")
         return Shape(self.out, *(_strided(side, self.kernel, self.stride) for side in (x.height, x.width)))
 
@@ -150,7 +152,7 @@ class RepConv:
 
     def branches(self, x: Shape) -> int:
         """Batch norms in the sum."""
-        return 3 if self.identity and x.channels == self.out and self.stride == 1 else 2
+        return 2 + (self.identity and self.stride == 1) * (x.channels == self.out)
 
     def shape(self, *inputs: Shape) -> Shape:
         return self.folded().shape(*inputs)
@@ -220,9 +222,12 @@ class Add(_Free):
     """Element-wise sum of all inputs."""
 
     def shape(self, *inputs: Shape) -> Shape:
-        if len(set(inputs)) > 1:
+        first = inputs[0]
+        if any((x.height, x.width) != (first.height, first.width) for x in inputs) or not all(
+            all_of(x.channels == first.channels) for x in inputs
+        ):
             raise ShapeError(f"cannot add maps of different shapes: {', '.join(map(str, inputs))}")
-        return inputs[0]
+        return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +271,11 @@ class Detect(_Free):
     def shape(self, *inputs: Shape) -> Shape:
         rows = sum(x.pixels * len(level.anchors) for x, level in zip(inputs, self.levels, strict=True))
         return Shape(rows, 1, 5 + self.levels[0].classes)
+
+
+def all_of(holds: Any) -> bool:
+    """Whether something holds: of one channel count, or of every one in an array."""
+    return bool(holds.all()) if hasattr(holds, "all") else bool(holds)
 
 
 def _strided(side: int, kernel: int, stride: int) -> int:

@@ -16,13 +16,15 @@ class Role(Enum):
 
     INSIDE = "width inside a computational block: kept by compound scaling"
     OUTSIDE = "width outside computational blocks: scaled with the concatenation that feeds it"
-    DEPTH = "how many stages a computational block has"
+    DEPTH = "how many stages a computational block has, each of them joined by its concatenation: scaled exactly"
+    REPEATS = "how many blocks stand in a chain, of which the end alone is joined: scaled and rounded"
 
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 InsideWidth = Annotated[Count, Role.INSIDE]
 OutsideWidth = Annotated[Count, Role.OUTSIDE]
 Depth = Annotated[Count, Role.DEPTH]
+Repeats = Annotated[Count, Role.REPEATS]
 
 CLOSED = ConfigDict(extra="forbid")  # how a block is read from YAML: an unknown key is a mistake
 

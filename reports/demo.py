@@ -35,7 +35,7 @@ def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "au
 
     derived = place / "e6.yaml"
     _say(2, "yolov7-e6 from yolov7-w6 by one number", "scale", "yolov7-w6", "--compound", "1.5", "--down", "downc")
-    scaler.scale("yolov7-w6", compound=1.5, down="downc", output=derived)
+    scaler.scale("yolov7-w6", compound=["1.5"], down="downc", output=derived)
 
     _say(3, "a study: scaled variants trained, evaluated and compared", "search", "run", str(QUICKSTART))
     search.run(QUICKSTART, data=data, folder=study, device=device)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Self
@@ -123,11 +123,16 @@ def check_size(size: int, stride: int, where: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _graphs(architecture: Architecture) -> dict[str, Graph]:
-    train = _lower(architecture)
+    train = lower(architecture, [node.built for node in architecture.nodes])
     return {"train": train, "deploy": train.deployed()}
 
 
-def _lower(architecture: Architecture) -> Graph:
+def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
+    """The train graph of an architecture whose nodes hold these blocks; their widths may be arrays.
+
+    Raises:
+        InputError: shapes that do not fit, with the node's name.
+    """
     where = architecture.name
     image = Image(NOMINAL)
     layers = [Layer(IMAGE, image, (), IMAGE)]
@@ -136,9 +141,9 @@ def _lower(architecture: Architecture) -> Graph:
     def at(node: str) -> Lowering:
         return Lowering(node, architecture.activation, layers)
 
-    for node in architecture.nodes:
+    for node, block in zip(architecture.nodes, blocks, strict=True):
         try:
-            features[node.name] = node.built.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
+            features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
         except ShapeError as error:
             raise InputError(f"{where}: node {node.name}: {error}") from error
 

@@ -5,27 +5,37 @@ from typing import Annotated, Any
 
 import typer
 
+from ..blocks.errors import InputError
 from .architecture import Architecture
 from .cost import CONVENTIONS
 from .documents import write_text
-from .scaling import SCALINGS, apply
+from .scaling import apply
 from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
 
 ArchArg = Annotated[str, typer.Argument(metavar="ARCH", help="A name of the zoo, or an architecture file (YAML).")]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Input size in pixels instead of the architecture's.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="Count the built model with torch, fvcore and ptflops too.")]
+PART = "A factor, or PART=FACTOR for the nodes whose names begin with PART; may be given again."
+WidthOption = Annotated[list[str] | None, typer.Option("--width", help=f"Scale every width. {PART}")]
+DepthOption = Annotated[list[str] | None, typer.Option("--depth", help=f"Scale depth inside blocks only. {PART}")]
 CompoundOption = Annotated[
-    float | None,
-    typer.Option(help="Scale depth in blocks, and the width around by what the concatenations gained."),
+    list[str] | None,
+    typer.Option("--compound", help=f"Scale depth, and the width around by what the concatenations gained. {PART}"),
 ]
+ExponentOption = Annotated[
+    float | None, typer.Option(help="With --compound: transitions scale with r ** this. 1 is the paper's rule.")
+]
+DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
 
 
 def scale(
     arch: ArchArg,
-    width: Annotated[float | None, typer.Option(help="Scale every width by this factor.")] = None,
-    depth: Annotated[float | None, typer.Option(help="Scale depth inside computational blocks only.")] = None,
+    width: WidthOption = None,
+    depth: DepthOption = None,
     compound: CompoundOption = None,
+    exponent: ExponentOption = None,
+    divisor: DivisorOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
@@ -40,8 +50,18 @@ def scale(
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
-    options = (width, depth, compound, down, extend, size, activation)
-    scalings = {name: value for name, value in zip(SCALINGS, options, strict=True) if value is not None}
+    given = {
+        "width": _factor("width", width),
+        "depth": _factor("depth", depth),
+        "compound": _factor("compound", compound),
+        "exponent": exponent,
+        "divisor": divisor,
+        "transition": down,
+        "extend": extend,
+        "resolution": size,
+        "activation": activation,
+    }
+    scalings = {name: value for name, value in given.items() if value is not None}
     base = load(arch)
     scaled = apply(base, scalings)
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
@@ -55,6 +75,20 @@ def scale(
         err.print(f"Architecture written to {output}")
     else:
         out.out(scaled.to_yaml(), end="")
+
+
+def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:
+    """`["1.5"]` as a factor, `["backbone=1.5", "neck=2"]` as factors of parts."""
+    if not words:
+        return None
+    parts = [word.rpartition("=") for word in words]
+    try:
+        factors = {part: float(value) for part, _, value in parts}
+    except ValueError as error:
+        raise InputError(f"--{option} {' '.join(words)}: expected a factor such as 1.5, or PART=FACTOR") from error
+    if len(factors) < len(words) or ("" in factors and len(words) > 1):
+        raise InputError(f"--{option} {' '.join(words)}: give one factor of the whole, or one of each part")
+    return factors.get("", factors)
 
 
 def _compare(base: Architecture, scaled: Architecture) -> None:

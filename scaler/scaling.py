@@ -8,7 +8,6 @@ width whose factor is 1 stays as it is. The image's 3 channels and the predictio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from math import ceil
 from typing import Any, get_args
 
@@ -19,44 +18,63 @@ from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 
+DIVISORS = (8, 16, 32)
 DIVISOR = 8  # widths are multiples of it, as in every published YOLO since v5; tensor cores want it
+
+
+Factor = float | Mapping[str, float]  # of the whole, or of parts by the beginning of their nodes' names
 
 
 class ScaleError(InputError):
     """A scaling that cannot be done, or not exactly; the message names the node and a factor that works."""
 
 
-def width(architecture: Architecture, factor: float) -> Architecture:
+def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR) -> Architecture:
     """Scale every width, inside computational blocks and outside.
 
     Raises:
-        ScaleError: the factor is not above zero.
+        ScaleError: a factor is not above zero, or names a part that is not there.
     """
-    exact = _factor("width", factor)
+    factors = _factors("width", architecture, factor)
     roles = (Role.INSIDE, Role.OUTSIDE)
-    return _each(architecture, lambda node: _widened(node.block, roles, exact), unchanged=exact == 1)
+    return _each(
+        architecture,
+        lambda node: _widened(node.block, roles, factors[node.name], divisor),
+        unchanged=set(factors.values()) == {1},
+    )
 
 
-def depth(architecture: Architecture, factor: float) -> Architecture:
+def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
+    Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
+    the nearest whole number.
+
     Raises:
-        ScaleError: the factor is not above zero, or would leave a fraction of a stage.
+        ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
-    exact = _factor("depth", factor)
-    return _each(architecture, partial(_deepened, where=architecture.name, factor=exact), unchanged=exact == 1)
+    factors = _factors("depth", architecture, factor)
+    return _each(
+        architecture,
+        lambda node: _deepened(node, architecture.name, factors[node.name]),
+        unchanged=set(factors.values()) == {1},
+    )
 
 
-def compound(architecture: Architecture, factor: float) -> Architecture:
+def compound(
+    architecture: Architecture, factor: Factor, *, exponent: float = 1, divisor: int = DIVISOR
+) -> Architecture:
     """Scale depth inside computational blocks, and width outside by what the concatenations gained.
 
     With r = new concatenated width / old, read off the graph of each block, every width outside computational blocks
-    (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by r, and the
-    widths inside stay. Each r governs what follows its block until the next one; what precedes the first block follows
-    the first. So the ratio of in- to out-channels of every transition layer is that of the base.
+    (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by
+    r ** exponent, and the widths inside stay. Each r governs what follows its block until the next one; what precedes
+    the first block follows the first. With the paper's exponent, 1, the ratio of in- to out-channels of every
+    transition layer is that of the base; with 0, only depth is scaled.
 
     Raises:
-        ScaleError: the factor is not above zero, would leave a fraction of a stage, or there is nothing to deepen.
+        ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there;
+            there is nothing to deepen.
 
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
@@ -64,11 +82,11 @@ def compound(architecture: Architecture, factor: float) -> Architecture:
     before, after = concatenated_widths(architecture), concatenated_widths(deeper)
     if not before:
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
-    ratio = {name: Fraction(after[name], before[name]) for name in before}
+    ratio = {name: _power(Fraction(after[name], before[name]), exponent) for name in before}
     governing = _governing_ratios(architecture, ratio)
     return _each(
         deeper,
-        lambda node: _widened(node.block, (Role.OUTSIDE,), governing[node.name]),
+        lambda node: _widened(node.block, (Role.OUTSIDE,), governing[node.name], divisor),
         unchanged=deeper is architecture,
     )
 
@@ -153,7 +171,18 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
     return replace(architecture, activation=kind)
 
 
-SCALINGS: dict[str, Callable[[Architecture, Any], Architecture]] = {
+def implicit(architecture: Architecture, wanted: bool) -> Architecture:
+    """With implicit knowledge in the lead head while training, or without (section 4.3 of the paper).
+
+    Raises:
+        ScaleError: `wanted` is neither true nor false.
+    """
+    if not isinstance(wanted, bool):
+        raise ScaleError(f"{architecture.name}: implicit: {wanted!r} is neither true nor false")
+    return architecture if wanted == architecture.implicit else replace(architecture, implicit=wanted)
+
+
+SCALINGS: dict[str, Callable[..., Architecture]] = {
     "width": width,
     "depth": depth,
     "compound": compound,
@@ -161,7 +190,9 @@ SCALINGS: dict[str, Callable[[Architecture, Any], Architecture]] = {
     "extend": extend,
     "resolution": resolution,
     "activation": activation,
+    "implicit": implicit,
 }
+SETTINGS = {"exponent": ("compound",), "divisor": ("width", "compound")}  # of which scalings; beside them, by name
 
 
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
@@ -170,22 +201,43 @@ def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architectu
     Raises:
         ScaleError: a scaling is unknown or cannot be done.
     """
+    settings = {name: _setting(name, scalings[name]) for name in SETTINGS if name in scalings}
+    for name in settings:
+        if not any(scaling in scalings for scaling in SETTINGS[name]):
+            raise ScaleError(f"{architecture.name}: {name} is a setting of {' and '.join(SETTINGS[name])}; add one")
     scaled = architecture
     for name, value in scalings.items():
+        if name in SETTINGS:
+            continue
         if name not in SCALINGS:
-            raise ScaleError(f"no scaling is called {name!r}; {nearest(name, SCALINGS)}")
+            raise ScaleError(f"no scaling is called {name!r}; {nearest(name, (*SCALINGS, *SETTINGS))}")
+        own = {setting: given for setting, given in settings.items() if name in SETTINGS[setting]}
         try:
-            after = SCALINGS[name](scaled, value)
+            after = SCALINGS[name](scaled, value, **own)
         except (TypeError, ValueError, OverflowError) as error:
             raise ScaleError(f"{architecture.name}: {name}: {value!r} is not a value that it takes") from error
         if after is not scaled:
-            scaled = after.replace(name=f"{scaled.name}-{name}{'-' if isinstance(value, str) else ''}{value}")
+            scaled = after.replace(name=f"{scaled.name}-{name}{_worded(value)}")
     return scaled
+
+
+def _setting(name: str, value: Any) -> Any:
+    if name == "divisor" and (isinstance(value, bool) or value not in DIVISORS):
+        raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, DIVISORS))}")
+    if name == "exponent" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 4):
+        raise ScaleError(f"exponent: {value!r} is no number from 0 to 4")
+    return value
+
+
+def _worded(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "".join(f"-{part}{factor}" for part, factor in value.items())
+    return f"-{value}" if isinstance(value, str | bool) else str(value)
 
 
 def concatenated_widths(architecture: Architecture) -> dict[str, int]:
     """Channels joined inside each computational block that has a depth, read off the graph; by node."""
-    deep = {node.name for node in architecture.nodes if fields_with(type(node.block), Role.DEPTH)}
+    deep = {node.name for node in architecture.nodes if fields_with(type(node.block), Role.DEPTH, Role.REPEATS)}
     graph = architecture.graph()
     shapes = graph.shapes()
     widths: dict[str, int] = {}
@@ -207,10 +259,33 @@ def _governing_ratios(architecture: Architecture, ratio: dict[str, Fraction]) ->
     return governing
 
 
-def _factor(scaling: str, factor: float) -> Fraction:
+def _factors(scaling: str, architecture: Architecture, factor: Factor) -> dict[str, Fraction]:
+    """The factor of every node: that of the longest part that its name begins with, 1 where none does."""
+    names = [node.name for node in architecture.nodes]
+    if not isinstance(factor, Mapping):
+        return dict.fromkeys(names, _exact(scaling, factor))
+    parts = {part: _exact(f"{scaling}: {part}", value) for part, value in factor.items()}
+    factors: dict[str, Fraction] = {}
+    for name in names:
+        within = [part for part in parts if f"{name}.".startswith(f"{part}.")]
+        factors[name] = parts[max(within, key=len)] if within else Fraction(1)
+    for part in parts:
+        if not any(f"{name}.".startswith(f"{part}.") for name in names):
+            known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
+            raise ScaleError(
+                f"{architecture.name}: {scaling}: no node's name begins with {part!r}; {nearest(part, known)}"
+            )
+    return factors
+
+
+def _exact(scaling: str, factor: float) -> Fraction:
     if isinstance(factor, bool) or not 0 < factor < 1000:
         raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
     return Fraction(factor).limit_denominator(10**6)
+
+
+def _power(ratio: Fraction, exponent: float) -> Fraction:
+    return ratio if exponent == 1 else Fraction(float(ratio) ** exponent).limit_denominator(10**6)
 
 
 def _each(architecture: Architecture, change: Callable[[Node], Block], *, unchanged: bool) -> Architecture:
@@ -221,21 +296,32 @@ def _each(architecture: Architecture, change: Callable[[Node], Block], *, unchan
     return replace(architecture, nodes=nodes)
 
 
-def _widened(block: Block, roles: tuple[Role, ...], factor: Fraction) -> Block:
+def _widened(block: Block, roles: tuple[Role, ...], factor: Fraction, divisor: int) -> Block:
     widths = {name: getattr(block, name) for name in fields_with(type(block), *roles)}
-    return replace(block, **{name: _rounded(value, factor) for name, value in widths.items() if value is not None})  # type: ignore[type-var]
+    scaled = {name: _rounded(value, factor, divisor) for name, value in widths.items() if value is not None}
+    return replace(block, **scaled)  # type: ignore[type-var]
 
 
-def _rounded(channels: int, factor: Fraction) -> int:
-    return channels if factor == 1 else DIVISOR * ceil(channels * factor / DIVISOR)
+def _rounded(channels: int, factor: Fraction, divisor: int) -> int:
+    return channels if factor == 1 else divisor * ceil(channels * factor / divisor)
 
 
-def _deepened(node: Node, *, where: str, factor: Fraction) -> Block:
-    depths = {name: getattr(node.block, name) for name in fields_with(type(node.block), Role.DEPTH)}
+def _deepened(node: Node, where: str, factor: Fraction) -> Block:
+    """A block with its stages multiplied, exactly, and its chains, to the nearest whole number from 1.
+
+    Half way between, a chain goes to the even number, as in the released configurations.
+    """
+    chains = {name: max(1, round(getattr(node.block, name) * factor)) for name in _named(node, Role.REPEATS)}
+    depths = {name: getattr(node.block, name) for name in _named(node, Role.DEPTH)}
     for name, value in depths.items():
         if (value * factor).denominator != 1:
             raise ScaleError(
                 f"{where}: {node.name}: depth {float(factor):g} turns {value} {name} into {float(value * factor):g}; "
                 f"use a multiple of {float(Fraction(1, value)):g}"
             )
-    return replace(node.block, **{name: int(value * factor) for name, value in depths.items()})  # type: ignore[type-var]
+    stages = {name: int(value * factor) for name, value in depths.items()}
+    return replace(node.block, **stages, **chains)  # type: ignore[type-var]
+
+
+def _named(node: Node, role: Role) -> tuple[str, ...]:
+    return fields_with(type(node.block), role)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_validator, model_va
 
 from ..blocks.errors import nearest
 from ..blocks.vocabulary import TRANSITIONS
-from ..scaler.scaling import SCALINGS
 
 Value = int | float | str
 
@@ -82,8 +81,8 @@ class Space(RootModel[dict[str, Parameter]]):
         found: dict[str, Parameter] = {}
         for given, parameter in parameters.items():
             name = ALIASES.get(given, given)
-            if name not in SCALINGS:
-                raise ValueError(f"{given}: no scaling is called {given!r}; {nearest(given, (*SCALINGS, *ALIASES))}")
+            if name not in ORDER:
+                raise ValueError(f"{given}: no scaling is called {given!r}; {nearest(given, (*ORDER, *ALIASES))}")
             if name in found:
                 raise ValueError(f"{given}: the same scaling stands twice; keep one of size_px and resolution")
             found[name] = _checked(given, name, parameter)

@@ -193,12 +193,75 @@ heads: [stage1.down, stage2.down]
         ({"transition": "down"}, r"transition: no kind is called 'down'; did you mean 'downc'\?"),
         ({"activation": "relu6"}, r"activation: none is called 'relu6'"),
         ({"resolution": 650}, r"size 650 is not a multiple of the largest stride, 32; use 640"),
+        ({"depth": {"bakcbone": 2}}, r"no node's name begins with 'bakcbone'; did you mean 'backbone'\?"),
+        ({"width": 2, "divisor": 12}, r"divisor: 12 is none of 8, 16, 32"),
+        ({"compound": 1.5, "exponent": -1}, r"exponent: -1 is no number from 0 to 4"),
+        ({"depth": 2, "exponent": 1}, r"exponent is a setting of compound; add one"),
+        ({"implicit": "no"}, r"implicit: 'no' is neither true nor false"),
         ({"widht": 2}, r"no scaling is called 'widht'; did you mean 'width'\?"),
     ],
 )
 def test_what_cannot_be_scaled_exactly_is_refused(scalings: dict[str, object], message: str) -> None:
     with pytest.raises(catscale.InputError, match=message):
         catscale.load("yolov7").scale(**scalings)
+
+
+@pytest.mark.parametrize(("depth", "repeats"), [(1.33, [3, 11, 11, 5]), (0.33, [1, 3, 3, 1]), (0.1, [1, 1, 1, 1])])
+def test_a_chain_is_scaled_to_the_nearest_whole_number(depth: float, repeats: list[int]) -> None:
+    """Of 2, 8, 8, 4 dark blocks: 1.33 gives YOLOR-CSP-X's; half way goes to the even number, at least one stays."""
+    scaled = catscale.load("yolor-csp").scale(depth=depth)
+    chains = [getattr(node.block, "repeats", None) for node in scaled.nodes if node.name.startswith("backbone.p")]
+    assert [count for count in chains if count] == repeats
+
+
+def test_a_chain_adds_nothing_to_its_concatenation() -> None:
+    """So compound scaling of a CSP detector is depth scaling: r is 1."""
+    base = catscale.load("yolor-w6")
+    assert base.scale(compound=2).nodes == base.scale(depth=2).nodes
+
+
+def test_parts_are_scaled_by_the_longest_beginning_of_their_names() -> None:
+    base = catscale.load("yolov7")
+    scaled = base.scale(depth={"backbone": 2, "backbone.p3": 3, "neck": 0.5})
+    taps = {node.name: node.block.taps for node in scaled.nodes if isinstance(node.block, Elan)}
+    before = {node.name: node.block.taps for node in base.nodes if isinstance(node.block, Elan)}
+    assert {name: taps[name] / before[name] for name in taps} == {
+        "backbone.p2.elan": 2,
+        "backbone.p3.elan": 3,
+        "backbone.p4.elan": 2,
+        "backbone.p5.elan": 2,
+        **{name: 0.5 for name in before if name.startswith("neck")},
+    }
+
+
+def test_compound_parts_each_have_their_own_r() -> None:
+    """Depth times 1.5 gives r = 5/4 in the backbone and what leads to it; the neck, at 2, has 6/4."""
+    base = catscale.load("yolov7-x-light")
+    scaled = base.scale(compound={"backbone": 1.5, "neck": 2})
+    ratio = {
+        old.name: Fraction(new.block.out, old.block.out)  # type: ignore[attr-defined]
+        for old, new in zip(base.nodes, scaled.nodes, strict=True)
+        if hasattr(old.block, "out")
+    }
+    assert {r for name, r in ratio.items() if name.startswith(("stem", "backbone"))} == {Fraction(5, 4)}
+    assert {r for name, r in ratio.items() if name.startswith("neck") and "elan" in name} == {Fraction(3, 2)}
+    assert ratio["neck.p5.spp"] == Fraction(5, 4)  # it follows the backbone's last block
+    assert ratio["head.p3"] == Fraction(3, 2)
+
+
+@pytest.mark.parametrize(("exponent", "out"), [(0, 256), (0.5, 288), (1, 320), (1.5, 360)])
+def test_transitions_scale_with_a_power_of_r(exponent: float, out: int) -> None:
+    """256 x 1.25 ** exponent, rounded up to 8: 0 is depth only, 1 the paper's rule."""
+    scaled = catscale.load("yolov7-x-light").scale(compound=1.5, exponent=exponent)
+    assert outside_widths(scaled)[4] == out
+    if exponent == 0:
+        assert scaled.nodes == catscale.load("yolov7-x-light").scale(depth=1.5).nodes
+
+
+@pytest.mark.parametrize("divisor", [8, 16, 32])
+def test_widths_are_multiples_of_the_divisor(divisor: int) -> None:
+    scaled = catscale.load("yolov7-tiny").scale(width=0.3, divisor=divisor)
+    assert all(width % divisor == 0 for width in outside_widths(scaled))
 
 
 def test_concat_widths_are_those_of_figure_3() -> None:

@@ -12,9 +12,13 @@ DERIVED = {
     "yolov7-e6": ("yolov7-w6", {"compound": 1.5, "transition": "downc"}),
     "yolov7-d6": ("yolov7-w6", {"compound": 2, "transition": "downc"}),
     "yolov7-e6e": ("yolov7-e6", {"extend": 2}),
+    "yolor-csp": ("yolov4-csp", {"implicit": True}),
+    "yolor-csp-x": ("yolor-csp", {"width": 1.25, "depth": 1.33}),
+    "yolor-e6": ("yolor-w6", {"width": 1.25, "transition": "downc"}),
+    "yolor-d6": ("yolor-e6", {"depth": {f"backbone.p{level}": 2.2 for level in (3, 4, 5, 6)}}),
     "yolov7-tiny-silu": ("yolov7-tiny", {"activation": "silu", "resolution": 640}),
 }
-BASES = {"yolov7-tiny", "yolov7", "yolov7-x-light", "yolov7-w6"}
+BASES = {"yolov7-tiny", "yolov7", "yolov7-x-light", "yolov7-w6", "yolov4-csp", "yolor-p6", "yolor-w6"}
 
 
 @pytest.mark.parametrize(("model", "origin"), DERIVED.items())
