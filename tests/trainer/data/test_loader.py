@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -176,13 +177,13 @@ def test_a_kept_image_cannot_be_written_to(split: Split) -> None:
 
 def test_memory_is_given_back_with_its_split_and_at_another_size(folder: Path) -> None:
     split = open_dataset(folder).split("train")
-    before = len(memory._memories)
-    list(val_batches(split, size_px=64, batch=4))
-    list(val_batches(split, size_px=96, batch=4))
-    assert len(memory._memories) == before + 1
+    small = weakref.ref(memory.images_of(split, 64, cache=True))
+    large = weakref.ref(memory.images_of(split, 96, cache=True))
+    gc.collect()
+    assert (small() is None, large() is None) == (True, False)
     del split
     gc.collect()
-    assert len(memory._memories) == before
+    assert large() is None
 
 
 def test_the_system_tells_its_free_memory() -> None:
