@@ -27,10 +27,14 @@ class DarkBlock:
 
 @dataclass(frozen=True, slots=True)
 class CspA:
-    """A chain of dark blocks on one half of the channels, the other half past it, joined by a 1x1 conv (YOLOR P6)."""
+    """A chain of dark blocks on one half of the channels, the other half past it, joined by a 1x1 conv (YOLOR P6).
+
+    With `tail`, a further 1x1 conv ends the chain (the backbones of YOLOv4-CSP and YOLOR-CSP, "CSPC").
+    """
 
     out: OutsideWidth
     repeats: Repeats
+    tail: bool = False
 
     arity: ClassVar[int | None] = 1
     __pydantic_config__ = CLOSED
@@ -39,6 +43,8 @@ class CspA:
         (x,) = inputs
         half = self.out // 2
         path = dark_chain(net, net.conv(x, half, at="stem"), half, self.repeats, residual=True)
+        if self.tail:
+            path = net.conv(path, half, at="tail")
         return net.conv(net.concat(path, net.conv(x, half, at="bypass")), self.out, at="out")
 
 
@@ -57,24 +63,6 @@ class CspB:
         stem = net.conv(x, self.out, at="stem")
         path = dark_chain(net, stem, self.out, self.repeats, residual=False)
         return net.conv(net.concat(path, net.conv(stem, self.out, at="bypass")), self.out, at="out")
-
-
-@dataclass(frozen=True, slots=True)
-class CspC:
-    """As `CspA`, with a further 1x1 conv at the end of the chain (the backbones of YOLOv4-CSP and YOLOR-CSP)."""
-
-    out: OutsideWidth
-    repeats: Repeats
-
-    arity: ClassVar[int | None] = 1
-    __pydantic_config__ = CLOSED
-
-    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
-        (x,) = inputs
-        half = self.out // 2
-        path = dark_chain(net, net.conv(x, half, at="stem"), half, self.repeats, residual=True)
-        path = net.conv(path, half, at="tail")
-        return net.conv(net.concat(path, net.conv(x, half, at="bypass")), self.out, at="out")
 
 
 def dark_chain(net: Lowering, x: Feature, width: int, repeats: int, *, residual: bool) -> Feature:

@@ -1,7 +1,7 @@
 """The words for blocks in an architecture file. A closed table: a new block is one class and one line here."""
 
 from .convs import ConvNode, ReOrg, RepConvNode
-from .csp import CspA, CspB, CspC, DarkBlock
+from .csp import CspA, CspB, DarkBlock
 from .elan import Elan
 from .pyramid import Join, SppCspc, SppTiny, TopDown
 from .roles import Block
@@ -15,7 +15,6 @@ BLOCKS: dict[str, type[Block]] = {
     "dark_block": DarkBlock,
     "csp_a": CspA,
     "csp_b": CspB,
-    "csp_c": CspC,
     "spp_cspc": SppCspc,
     "spp_tiny": SppTiny,
     "top_down": TopDown,
