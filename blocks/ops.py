@@ -218,6 +218,48 @@ class Concat(_Free):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupConcat(_Free):
+    """Channels of all inputs, sorted by group: the first group's share of every input, then the second's, and so on.
+
+    Source: the shuffle of E-ELAN, YOLOv7, arXiv:2207.02696, section 3.1 and Fig. 2 (d).
+    """
+
+    groups: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        for x in inputs:
+            _split(x.channels, self.groups)
+        return Concat().shape(*inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeGroup(_Free):
+    """The channels of one group: a view, nothing is copied."""
+
+    index: int  # from 0
+    groups: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        return replace(x, channels=_split(x.channels, self.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShuffle(_Free):
+    """Channels dealt out in turns, so that each group afterwards holds some of every group before.
+
+    Source: ShuffleNet, arXiv:1707.01083, section 3.1.
+    """
+
+    groups: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (x,) = inputs
+        _split(x.channels, self.groups)
+        return x
+
+
+@dataclass(frozen=True, slots=True)
 class Add(_Free):
     """Element-wise sum of all inputs."""
 
@@ -276,6 +318,12 @@ class Detect(_Free):
 def all_of(holds: Any) -> bool:
     """Whether something holds: of one channel count, or of every one in an array."""
     return bool(holds.all()) if hasattr(holds, "all") else bool(holds)
+
+
+def _split(channels: int, groups: int) -> int:
+    if not all_of(channels % groups == 0):
+        raise ShapeError(f"{channels} channels cannot be split into {groups} groups")
+    return channels // groups
 
 
 def _strided(side: int, kernel: int, stride: int) -> int:
