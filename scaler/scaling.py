@@ -1,32 +1,26 @@
 """Scalings: pure functions from one architecture to another, which compose. No torch.
 
-Which field of a block is a width inside a computational block, a width outside, or a depth, its type says
-(`blocks.roles`); a scaling needs no list of blocks. A scaled width is rounded up to the next multiple of `DIVISOR`; a
-width whose factor is 1 stays as it is. The image's 3 channels and the predictions' anchors x (5 + classes) never scale.
+What a factor does to one block stands in `block_scaling`, factors of parts in `factors`, the ratios of compound
+scaling in `ratios`. A scaled width is rounded up to the next multiple of `DIVISOR`; a width whose factor is 1 stays as
+it is. The image's 3 channels and the predictions' anchors x (5 + classes) never scale.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
 from typing import Any, get_args
 
 from ..blocks.elan import Elan
-from ..blocks.errors import InputError, nearest
-from ..blocks.ops import Activation, Concat
-from ..blocks.roles import Block, Role, fields_with
+from ..blocks.errors import nearest
+from ..blocks.ops import Activation
+from ..blocks.roles import Block, Role
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
+from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
+from .factors import Factor, ScaleError, factors_of_nodes
+from .ratios import concatenated_widths, governing_blocks, power
 
-DIVISORS = (8, 16, 32)
-DIVISOR = 8  # widths are multiples of it, as in every published YOLO since v5; tensor cores want it
-
-
-Factor = float | Mapping[str, float]  # of the whole, or of parts by the beginning of their nodes' names
-
-
-class ScaleError(InputError):
-    """A scaling that cannot be done, or not exactly; the message names the node and a factor that works."""
+__all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
 
 
 def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR) -> Architecture:
@@ -35,11 +29,11 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
     Raises:
         ScaleError: a factor is not above zero, or names a part that is not there.
     """
-    factors = _factors("width", architecture, factor)
+    factors = factors_of_nodes("width", architecture, factor)
     roles = (Role.INSIDE, Role.OUTSIDE)
-    return _each(
+    return each(
         architecture,
-        lambda node: _widened(node.block, roles, factors[node.name], divisor),
+        lambda node: widened(node.block, roles, factors[node.name], divisor),
         unchanged=set(factors.values()) == {1},
     )
 
@@ -53,10 +47,10 @@ def depth(architecture: Architecture, factor: Factor) -> Architecture:
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
-    factors = _factors("depth", architecture, factor)
-    return _each(
+    factors = factors_of_nodes("depth", architecture, factor)
+    return each(
         architecture,
-        lambda node: _deepened(node, architecture.name, factors[node.name]),
+        lambda node: deepened(node, architecture.name, factors[node.name]),
         unchanged=set(factors.values()) == {1},
     )
 
@@ -82,11 +76,11 @@ def compound(
     before, after = concatenated_widths(architecture), concatenated_widths(deeper)
     if not before:
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
-    ratio = {name: _power(Fraction(after[name], before[name]), exponent) for name in before}
-    governing = _governing_ratios(architecture, ratio)
-    return _each(
+    ratio = {name: power(Fraction(after[name], before[name]), exponent) for name in before}
+    governing = governing_blocks(architecture, before)
+    return each(
         deeper,
-        lambda node: _widened(node.block, (Role.OUTSIDE,), governing[node.name], divisor),
+        lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
         unchanged=deeper is architecture,
     )
 
@@ -156,7 +150,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
     def exchanged(node: Node) -> Block:
         return wanted(out=node.block.out) if isinstance(node.block, Transition) else node.block
 
-    return _each(architecture, exchanged, unchanged=found == {wanted})
+    return each(architecture, exchanged, unchanged=found == {wanted})
 
 
 def activation(architecture: Architecture, kind: str) -> Architecture:
@@ -233,95 +227,3 @@ def _worded(value: Any) -> str:
     if isinstance(value, Mapping):
         return "".join(f"-{part}{factor}" for part, factor in value.items())
     return f"-{value}" if isinstance(value, str | bool) else str(value)
-
-
-def concatenated_widths(architecture: Architecture) -> dict[str, int]:
-    """Channels joined inside each computational block that has a depth, read off the graph; by node."""
-    deep = {node.name for node in architecture.nodes if fields_with(type(node.block), Role.DEPTH, Role.REPEATS)}
-    graph = architecture.graph()
-    shapes = graph.shapes()
-    widths: dict[str, int] = {}
-    for layer in graph.layers:
-        if layer.node in deep and isinstance(layer.op, Concat):
-            widths[layer.node] = widths.get(layer.node, 0) + shapes[layer.name].channels
-    return widths
-
-
-def _governing_ratios(architecture: Architecture, ratio: dict[str, Fraction]) -> dict[str, Fraction]:
-    """For every node the ratio that scales its outside widths: its own, else that of the block it follows."""
-    first = next(iter(ratio.values()))
-    governing: dict[str, Fraction] = {}
-    for node in architecture.nodes:
-        upstream = node.inputs[0]
-        while upstream not in governing and "." in upstream:  # a layer inside a node is governed as its node
-            upstream = upstream.rpartition(".")[0]
-        governing[node.name] = ratio.get(node.name) or governing.get(upstream, first)
-    return governing
-
-
-def _factors(scaling: str, architecture: Architecture, factor: Factor) -> dict[str, Fraction]:
-    """The factor of every node: that of the longest part that its name begins with, 1 where none does."""
-    names = [node.name for node in architecture.nodes]
-    if not isinstance(factor, Mapping):
-        return dict.fromkeys(names, _exact(scaling, factor))
-    parts = {part: _exact(f"{scaling}: {part}", value) for part, value in factor.items()}
-    factors: dict[str, Fraction] = {}
-    for name in names:
-        within = [part for part in parts if f"{name}.".startswith(f"{part}.")]
-        factors[name] = parts[max(within, key=len)] if within else Fraction(1)
-    for part in parts:
-        if not any(f"{name}.".startswith(f"{part}.") for name in names):
-            known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
-            raise ScaleError(
-                f"{architecture.name}: {scaling}: no node's name begins with {part!r}; {nearest(part, known)}"
-            )
-    return factors
-
-
-def _exact(scaling: str, factor: float) -> Fraction:
-    if isinstance(factor, bool) or not 0 < factor < 1000:
-        raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
-    return Fraction(factor).limit_denominator(10**6)
-
-
-def _power(ratio: Fraction, exponent: float) -> Fraction:
-    return ratio if exponent == 1 else Fraction(float(ratio) ** exponent).limit_denominator(10**6)
-
-
-def _each(architecture: Architecture, change: Callable[[Node], Block], *, unchanged: bool) -> Architecture:
-    """Change every block; a published exception to the rule (`Node.released`) is not carried along."""
-    if unchanged:
-        return architecture
-    nodes = tuple(replace(node, block=change(node), released=None) for node in architecture.nodes)
-    return replace(architecture, nodes=nodes)
-
-
-def _widened(block: Block, roles: tuple[Role, ...], factor: Fraction, divisor: int) -> Block:
-    widths = {name: getattr(block, name) for name in fields_with(type(block), *roles)}
-    scaled = {name: _rounded(value, factor, divisor) for name, value in widths.items() if value is not None}
-    return replace(block, **scaled)  # type: ignore[type-var]
-
-
-def _rounded(channels: int, factor: Fraction, divisor: int) -> int:
-    return channels if factor == 1 else divisor * ceil(channels * factor / divisor)
-
-
-def _deepened(node: Node, where: str, factor: Fraction) -> Block:
-    """A block with its stages multiplied, exactly, and its chains, to the nearest whole number from 1.
-
-    Half way between, a chain goes to the even number, as in the released configurations.
-    """
-    chains = {name: max(1, round(getattr(node.block, name) * factor)) for name in _named(node, Role.REPEATS)}
-    depths = {name: getattr(node.block, name) for name in _named(node, Role.DEPTH)}
-    for name, value in depths.items():
-        if (value * factor).denominator != 1:
-            raise ScaleError(
-                f"{where}: {node.name}: depth {float(factor):g} turns {value} {name} into {float(value * factor):g}; "
-                f"use a multiple of {float(Fraction(1, value)):g}"
-            )
-    stages = {name: int(value * factor) for name, value in depths.items()}
-    return replace(node.block, **stages, **chains)  # type: ignore[type-var]
-
-
-def _named(node: Node, role: Role) -> tuple[str, ...]:
-    return fields_with(type(node.block), role)
