@@ -1,7 +1,7 @@
 """The graph of primitive layers, and the lowering that blocks write it with. No torch here."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
 from .ops import (
@@ -87,13 +87,19 @@ class Graph:
         detect = Layer("detect.decode", Detect(tuple(predict[name] for name in self.lead)), self.lead, "detect")
         return Graph((*layers, detect), self.lead, decoded=detect.name)
 
-    def flattened(self) -> "Graph":
-        """A concat that feeds only another concat becomes part of it: one copy of the features instead of two."""
+    def flattened(self, apart: Container[str] = ()) -> "Graph":
+        """A concat that feeds only another concat becomes part of it: one copy of the features instead of two.
+
+        Concats of the nodes in `apart` stay as they are.
+        """
         readers = Counter(name for layer in self.layers for name in layer.inputs)
         inner = {
             layer.name: layer.inputs
             for layer in self.layers
-            if isinstance(layer.op, Concat) and readers[layer.name] == 1 and layer.name not in self.outputs
+            if isinstance(layer.op, Concat)
+            and readers[layer.name] == 1
+            and layer.name not in self.outputs
+            and layer.node not in apart
         }
         layers: list[Layer] = []
         for layer in self.layers:

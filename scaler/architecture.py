@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -140,8 +140,10 @@ def _graphs(architecture: Architecture) -> dict[str, Graph]:
     return {"train": train, "deploy": train.deployed()}
 
 
-def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
+def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[str] = ()) -> Graph:
     """The train graph of an architecture whose nodes hold these blocks; their widths may be arrays.
+
+    Concats of the nodes in `apart` are not joined with those that read them.
 
     Raises:
         InputError: shapes that do not fit, with the node's name.
@@ -174,7 +176,7 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
     layers[0] = replace(layers[0], op=Image(architecture.size))
-    return Graph(tuple(layers), lead, aux).flattened()
+    return Graph(tuple(layers), lead, aux).flattened(apart)
 
 
 def _planned(architecture: Architecture, layers: list[Layer]) -> list[Layer]:

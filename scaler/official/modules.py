@@ -1,0 +1,200 @@
+"""The official modules: how a row reads into a block, how a layer or block writes into a row, whose weights are where.
+
+One closed table each for modules of several layers (`COMPOSITES`) and of one (`read_plain`, `write_plain`). A row is
+addressed by its module and arguments; a part of its weights by a *slot*, the prefix of its keys in a checkpoint.
+
+Source: facts of the released YOLOv7 and YOLOR models.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...blocks.convs import ConvNode, RepConvNode
+from ...blocks.csp import CspA, CspB, DarkBlock
+from ...blocks.errors import nearest
+from ...blocks.ops import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    GroupConcat,
+    MaxPool,
+    Op,
+    RepConv,
+    SpaceToDepth,
+    Upsample,
+)
+from ...blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
+from ...blocks.pyramid import SppCspc
+from ...blocks.roles import Block
+from ...blocks.transitions import DownC
+from .rows import Config, Row
+
+GROUPS = 2  # the only number of groups that Chuncat and Foldcut know
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """An official module that is a whole block of ours: its sub-layers' names, and ours for the same layers."""
+
+    make: Callable[[int, int], Block]  # of output channels and repeats
+    places: Mapping[str, str]
+
+    def slots(self, block: Block) -> dict[str, str]:
+        """Every sub-layer with weights: the official name within the row, and ours within the block."""
+        chain = {
+            f"m.{repeat}.cv{conv}": f"block{repeat + 1}.conv{conv}"
+            for repeat in range(getattr(block, "repeats", 0))
+            for conv in (1, 2)
+        }
+        return {**self.places, **chain}
+
+
+COMPOSITES: dict[str, Composite] = {
+    "SPPCSPC": Composite(
+        lambda out, _: SppCspc(out),
+        {
+            "cv1": "conv1",
+            "cv2": "bypass",
+            "cv3": "conv2",
+            "cv4": "conv3",
+            "cv5": "conv4",
+            "cv6": "conv5",
+            "cv7": "out",
+        },
+    ),
+    "DownC": Composite(lambda out, _: DownC(out), {"cv1": "conv1", "cv2": "conv2", "cv3": "pool_conv"}),
+    "Bottleneck": Composite(lambda out, _: DarkBlock(out), {"cv1": "conv1", "cv2": "conv2"}),
+    "BottleneckCSPA": Composite(CspA, {"cv1": "stem", "cv2": "bypass", "cv3": "out"}),
+    "BottleneckCSPB": Composite(CspB, {"cv1": "stem", "cv2": "bypass", "cv3": "out"}),
+    "BottleneckCSPC": Composite(
+        lambda out, repeats: CspA(out, repeats, tail=True),
+        {"cv1": "stem", "cv2": "bypass", "cv3": "tail", "cv4": "out"},
+    ),
+}
+REPEATS_INSIDE = ("SPPCSPC", "DownC", "BottleneckCSPA", "BottleneckCSPB", "BottleneckCSPC")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An official detection module."""
+
+    implicit: bool
+    aux: bool
+
+
+HEADS: dict[str, Head] = {
+    "Detect": Head(implicit=False, aux=False),
+    "IDetect": Head(implicit=True, aux=False),
+    "IAuxDetect": Head(implicit=True, aux=True),
+}
+PLAIN = ("Conv", "RepConv", "MP", "SP", "ReOrg", "Concat", "Chuncat", "Shortcut", "Foldcut", "nn.Upsample")
+MODULES = (*PLAIN, *COMPOSITES, *HEADS)
+
+
+def composite_of(block: Block) -> tuple[str, int] | None:
+    """The official module that is exactly this block, with its number of repeats."""
+    repeats, out = getattr(block, "repeats", 1), getattr(block, "out", 0)
+    return next((((name, repeats)) for name, kind in COMPOSITES.items() if kind.make(out, repeats) == block), None)
+
+
+def read_block(config: Config, row: Row) -> Block:
+    """The block that a row is; one of `Row.number` in sequence where its module does not take repeats.
+
+    Raises:
+        InputError: the module or its arguments are unknown, or nothing here computes what they ask for.
+    """
+    if row.module in COMPOSITES:
+        out, *rest = _args(config, row, 1)
+        if rest and not (row.module == "Bottleneck" and rest == [True]):
+            raise config.fault(row, f"args: {rest} after the channels are not supported")
+        return COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
+    if row.module not in PLAIN:
+        raise config.fault(row, f"unknown module {row.module!r}; {nearest(row.module, MODULES)}")
+    return _read_plain(config, row)
+
+
+def _read_plain(config: Config, row: Row) -> Block:
+    match row.module, list(row.args):
+        case "Conv", [out, *rest] if _counts(out):
+            kernel, stride, padding, groups, act = _convolution(config, row, rest, kernel=1)
+            if padding not in (None, kernel // 2):
+                raise config.fault(row, f"args: a padding of {padding}; only that of half the kernel is supported")
+            return ConvNode(config.channels(out), kernel, stride, groups, act)
+        case "RepConv", [out, *rest] if _counts(out):
+            kernel, stride, padding, groups, act = _convolution(config, row, rest, kernel=3)
+            if (kernel, padding in (None, 1), act) != (3, True, "silu"):
+                raise config.fault(row, "args: a RepConv is 3x3, padded by 1, with SiLU")
+            plain = (stride, groups) == (1, 1)
+            return RepConvNode(config.channels(out)) if plain else ConvNode(config.channels(out), 3, stride, groups)
+        case "MP", [] | [2]:
+            return MaxPoolNode(2, 2)
+        case "SP", [kernel] if _counts(kernel) and kernel % 2:
+            return MaxPoolNode(kernel)
+        case "ReOrg", []:
+            return ReOrg()
+        case "Concat", [1]:
+            return Join()
+        case "Chuncat", [1]:
+            return GroupJoin(GROUPS)
+        case "Shortcut", [1]:
+            return Sum()
+        case "Foldcut", [1]:
+            return Fold(GROUPS)
+        case "nn.Upsample", [None, 2 | 2.0, "nearest"]:
+            return UpsampleNode()
+    raise config.fault(row, f"args: {list(row.args)} are not supported")
+
+
+def _args(config: Config, row: Row, least: int) -> list[Any]:
+    if len(row.args) < least or not _counts(row.args[0]):
+        raise config.fault(row, f"args: expected its channels first, not {list(row.args)}")
+    return list(row.args)
+
+
+def _convolution(config: Config, row: Row, rest: list[Any], kernel: int) -> tuple[int, int, int | None, int, Any]:
+    """Kernel, stride, padding, groups and activation of a row's arguments after the channels."""
+    defaults: list[Any] = [kernel, 1, None, 1, True]
+    kernel, stride, padding, groups, act = [*rest, *defaults[len(rest) :]][:5]
+    act = {True: "silu", False: "none", None: "none"}.get(act, act)
+    counts = all(_counts(value) for value in (kernel, stride, groups)) and kernel % 2
+    if len(rest) > 5 or not counts or act not in ("silu", "leaky_relu", "none"):
+        raise config.fault(row, f"args: {list(row.args)} are not supported")
+    return kernel, stride, padding, groups, act
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def write_plain(op: Op) -> tuple[str, list[Any]] | None:
+    """The official module and arguments of a primitive layer, as words of the file; None where there is none."""
+    match op:
+        case Conv(out, kernel, stride, groups, act):
+            return "Conv", [out, kernel, stride, *_tail(groups, act)]
+        case RepConv(out, stride, groups, "silu"):
+            return "RepConv", [out, 3, stride, *_tail(groups, "silu")]
+        case MaxPool(2, 2):
+            return "MP", []
+        case MaxPool(kernel, 1):
+            return "SP", [kernel]
+        case SpaceToDepth():
+            return "ReOrg", []
+        case Concat():
+            return "Concat", [1]
+        case GroupConcat(groups) if groups == GROUPS:
+            return "Chuncat", [1]
+        case Add():
+            return "Shortcut", [1]
+        case Upsample(2):
+            return "nn.Upsample", [None, 2, "nearest"]
+    return None
+
+
+def _tail(groups: int, act: Activation | None) -> list[Any]:
+    """What follows a convolution's stride, where it differs from what the official module takes by itself."""
+    words = {"leaky_relu": "nn.LeakyReLU(0.1)", None: "nn.Identity()"}
+    if act != "silu":
+        return [None, groups, words[act]]
+    return [None, groups] if groups > 1 else []
