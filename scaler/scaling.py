@@ -7,7 +7,6 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, get_args
 
 from ..blocks.elan import Elan
@@ -18,7 +17,7 @@ from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes
-from .ratios import concatenated_widths, governing_blocks, power
+from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
 
@@ -73,11 +72,10 @@ def compound(
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
     deeper = depth(architecture, factor)
-    before, after = concatenated_widths(architecture), concatenated_widths(deeper)
-    if not before:
+    if not concatenated_widths(architecture):
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
-    ratio = {name: power(Fraction(after[name], before[name]), exponent) for name in before}
-    governing = governing_blocks(architecture, before)
+    ratio = {name: power(r, exponent) for name, r in concatenation_ratios(architecture, deeper).items()}
+    governing = governing_blocks(architecture, ratio)
     return each(
         deeper,
         lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
