@@ -1,5 +1,6 @@
 """An official model file as an architecture: first a node for each row, then blocks found among them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from ...blocks.convs import ConvNode
 from ...blocks.errors import InputError
 from ...blocks.graph import Graph
 from ...blocks.ops import Activation
-from ...blocks.plain import Fold, Join, Sum
+from ...blocks.plain import Join, Sum
 from ...blocks.roles import Block
 from ..architecture import IMAGE, Architecture, Node, RepPlace
 from ..documents import read_yaml
@@ -78,6 +79,7 @@ def _by_row(config: Config, name: str, size: int | None) -> Imported:
     """A node for each row: `row12`, or `row12_1`, `row12_2` … where it is repeated."""
     *body, head = _checked(config)
     activation = _activation(config, body)
+    reads = Counter(source for row in config.rows for source in row.sources)
     outputs = {IMAGE_ROW: IMAGE}  # the node that gives a row's output
     nodes: dict[str, Node] = {}
     slots: list[Slot] = []
@@ -87,7 +89,12 @@ def _by_row(config: Config, name: str, size: int | None) -> Imported:
         if isinstance(block, ConvNode) and row.module == "Conv":
             block = replace(block, act=None if block.act == activation else block.act)
         inputs = tuple(outputs[source] for source in row.sources)
-        inputs = _summed(inputs, nodes) if isinstance(block, Sum) else inputs
+        if isinstance(block, Sum):
+            newer, older = row.sources
+            summed = nodes.get(outputs[older])
+            inputs = (outputs[older], outputs[newer])
+            if summed is not None and isinstance(summed.block, Sum) and reads[older] == 1:  # a sum of more than two
+                inputs = (*nodes.pop(summed.name).inputs, outputs[newer])
         if isinstance(block, Join) and len(inputs) == 1:
             outputs[row.index] = inputs[0]
             continue
@@ -138,11 +145,10 @@ def _checked(config: Config) -> tuple[Row, ...]:
     for row in body:
         if row.module in HEADS:
             raise config.fault(row, "stands before other rows; the detection module is the last row")
-        lonely = row.module in ("Concat", "Chuncat", "Shortcut", "Foldcut")
-        several = row.module in ("Concat", "Chuncat", "Shortcut")
-        if row.number > 1 and lonely:
+        joins = row.module in ("Concat", "Chuncat", "Shortcut")
+        if row.number > 1 and joins:
             raise config.fault(row, f"number: {row.number}; it cannot be repeated")
-        if (len(row.sources) > 1) > several:
+        if len(row.sources) > 1 and not joins:
             raise config.fault(row, f"from: reads {len(row.sources)} rows; it takes one")
         if row.module == "Shortcut" and len(row.sources) != 2:
             raise config.fault(row, f"from: reads {len(row.sources)} rows; it takes two")
@@ -164,12 +170,6 @@ def _activation(config: Config, body: list[Row]) -> Activation:
     blocks = (read_block(config, row) for row in body)
     acts = {block.act for block in blocks if isinstance(block, ConvNode)}
     return "leaky_relu" if acts == {"leaky_relu"} else "silu"
-
-
-def _summed(sources: tuple[str, ...], nodes: dict[str, Node]) -> tuple[str, ...]:
-    """What a sum of two rows adds, oldest first; a sum of a sum that nothing else reads is one sum."""
-    newer, older = sources
-    return (older, newer)
 
 
 def _slots(row: Row, block: Block, prefix: str, place: str) -> list[Slot]:
