@@ -16,6 +16,7 @@ from .scaler.zoo import load, names
 if TYPE_CHECKING:
     from .scaler.build import build, deploy
     from .scaler.latency import measure_latency
+    from .scaler.transfer import transfer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "measure_latency",
     "names",
+    "transfer",
 ]
 
 
@@ -41,4 +43,8 @@ def __getattr__(name: str) -> Any:
         from .scaler.latency import measure_latency
 
         return measure_latency
+    if name == "transfer":
+        from .scaler.transfer import transfer
+
+        return transfer
     raise AttributeError(f"module 'catscale' has no attribute {name!r}")

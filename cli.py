@@ -11,7 +11,7 @@ from .reports import commands as reports
 from .scaler import commands as scaler
 from .search import commands as search
 from .trainer import commands as trainer
-from .trainer import data_commands
+from .trainer import data_commands, weights_commands
 
 
 def _print_version(wanted: bool) -> None:
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 for panel, commands in {
     "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.latency),
-    "Train": (trainer.train, trainer.val, trainer.predict),
+    "Train": (trainer.train, trainer.val, trainer.predict, weights_commands.weights),
     "Search and report": (reports.report, reports.demo),
 }.items():
     for command in commands:

@@ -29,6 +29,8 @@ from ..blocks.roles import Block
 from ..blocks.vocabulary import BLOCKS, WORDS
 from .architecture import IMAGE, Architecture, Node, RepPlace
 from .documents import dump_yaml, parse, read_yaml
+from .official.importing import import_document
+from .official.rows import is_official
 from .scaling import apply
 
 REP: dict[str, bool] = {"repconv": True, "repconvn": False}  # whether it has an identity branch
@@ -59,13 +61,15 @@ class _Recipe(BaseModel):
 
 
 def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]) -> Architecture:
-    """Read an architecture file of either form; `load_base` finds the base that a recipe names.
+    """Read an architecture file of either form, or an official one; `load_base` finds the base that a recipe names.
 
     Raises:
         InputError: the file is not one; the message says the place and how to mend it.
     """
     document = read_yaml(path)
     where = str(path)
+    if is_official(document):
+        return import_document(document, where, path.stem).architecture
     if "base" in document:
         recipe: _Recipe = parse(_Recipe, document, where)
         base = load_base(recipe.base, path)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..blocks.errors import InputError
+from ..blocks.errors import InputError, nearest
 from .architecture import Architecture
 from .cost import CONVENTIONS
 from .documents import write_text
@@ -42,6 +42,10 @@ def scale(
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
+    official: Annotated[Path | None, typer.Option(help="Official YOLOv7 model file to write.")] = None,
+    form: Annotated[
+        str, typer.Option(help="Of --official: train, or deploy without what only training needs.")
+    ] = "train",
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
@@ -65,16 +69,30 @@ def scale(
     base = load(arch)
     scaled = apply(base, scalings)
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
+    text = _official(scaled, form) if official else ""
     if output:
         write_text(output, scaled.to_yaml())
+    if official:
+        write_text(official, text)
     if as_json:
         print_json({"name": scaled.name, "base": base.name, "scale": scalings, **scaled.cost().to_json()})
         return
-    if output:
+    if output or official:
         _compare(base, scaled)
-        err.print(f"Architecture written to {output}")
+        err.print(f"Architecture written to {' and '.join(str(path) for path in (output, official) if path)}")
     else:
         out.out(scaled.to_yaml(), end="")
+
+
+def _official(architecture: Architecture, form: str) -> str:
+    """The official model file of an architecture, in the form that was asked for."""
+    from .official.exporting import FORMS
+    from .official.text import official_yaml
+
+    known = next((each for each in FORMS if each == form), None)
+    if known is None:
+        raise InputError(f"--form {form}: there is no such form; {nearest(form, FORMS)}")
+    return official_yaml(architecture, known)
 
 
 def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:

@@ -12,6 +12,8 @@ from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..scaler.architecture import Architecture
     from .data.records import Dataset
     from .evaluate import Metrics
@@ -33,6 +35,9 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Run folder whose weights to begin with, as far as they fit.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its last whole epoch.")] = None,
 ) -> None:
     """Train a detector on a data set.
@@ -43,7 +48,7 @@ def train(
     from .run_folder import RUNS, RunFolder, next_folder
 
     if resume is not None:
-        given = {"--recipe": recipe, "--batch": batch, "--name": name, "--folder": folder}
+        given = {"--recipe": recipe, "--batch": batch, "--name": name, "--folder": folder, "--weights": weights}
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
         facts = RunFolder(resume).read_facts()
@@ -59,17 +64,25 @@ def train(
     if name is not None and folder is not None:
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
-    _train(arch, data, settings, target, size, device, seed or 0, resume is not None)
+    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None)
 
 
 def _train(
-    ref: str, data: str, recipe: "Recipe", folder: Path, size: int | None, device: str, seed: int, resume: bool
+    ref: str,
+    data: str,
+    recipe: "Recipe",
+    folder: Path,
+    size: int | None,
+    device: str,
+    seed: int,
+    weights: Path | None,
+    resume: bool,
 ) -> None:
     from ..scaler.architecture import check_size
     from ..scaler.zoo import load
     from .data.sources import open_dataset
     from .preflight import check_training
-    from .run_folder import RunFolder
+    from .run_folder import RunFolder, load_run
 
     base = load(ref)
     size = base.size if size is None else size
@@ -78,9 +91,18 @@ def _train(
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
     check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
+    if weights is not None:
+        RunFolder(weights).trained_weights("best")
     device = _device(device)
 
+    from ..scaler.transfer import transfer
     from .loop import train as run_training
+
+    start = None if weights is None else load_run(weights).model
+
+    def initialise(model: "nn.Module") -> None:
+        if start is not None:
+            typer.echo(f"{weights}: {transfer(model, start)}")
 
     _header(device)
     if arch.classes != base.classes:
@@ -114,6 +136,7 @@ def _train(
             size_px=size,
             on_epoch=epoch_line,
             on_batch=progress,
+            initialise=initialise,
             resume=resume,
         )
     best = f"Best epoch {result.best_epoch}: AP50 {result.ap50:.4f}, AP {result.ap:.4f}"

@@ -55,6 +55,7 @@ def train(
     size_px: int | None = None,
     on_epoch: Callable[[EpochRow], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
+    initialise: Callable[[torch.nn.Module], object] | None = None,
     resume: bool = False,
 ) -> TrainResult:
     """Train a detector on the "train" split of a data set, and evaluate it on "val" after every epoch.
@@ -72,6 +73,7 @@ def train(
         size_px: side of the square input; the architecture's own where None.
         on_epoch: called after each epoch's evaluation and checkpoint; what it raises stops the training.
         on_batch: called after each batch with how many of how many are done.
+        initialise: called with the fresh model, to put weights into it.
         resume: go on in `folder`, from its last whole epoch. A recipe with more epochs extends the run; nothing else
             may differ.
 
@@ -83,7 +85,16 @@ def train(
     run = RunFolder(Path(folder))
     facts = check_training(arch, dataset, recipe, run, seed=seed, device=str(device), size_px=size_px, resume=resume)
     with sharing_cores(device):
-        training = _Training(arch, dataset, recipe, run, seed=seed, device=torch.device(device), size_px=size_px)
+        training = _Training(
+            arch,
+            dataset,
+            recipe,
+            run,
+            seed=seed,
+            device=torch.device(device),
+            size_px=size_px,
+            initialise=initialise,
+        )
         if resume and run.state.is_file():
             training.restore(load_state(run.state))
         run.write_settings(arch, recipe)
@@ -116,6 +127,7 @@ class _Training:
         seed: int,
         device: torch.device,
         size_px: int,
+        initialise: Callable[[torch.nn.Module], object] | None,
     ) -> None:
         self.arch, self.dataset, self.recipe, self.run = arch, dataset, recipe, run
         self.seed, self.device, self.size_px = seed, device, size_px
@@ -123,6 +135,8 @@ class _Training:
         self.batches = math.ceil(len(dataset.splits["train"].images) / recipe.batch)
         torch.manual_seed(seed)
         self.model = build(arch).to(device).to(memory_format=torch.channels_last)  # faster than the default on CPUs too
+        if initialise:
+            initialise(self.model)
         self.groups = tuple(name for name, parameters in parameter_groups(self.model).items() if parameters)
         self.optimiser = make_optimiser(self.model, recipe)
         self.schedule = Schedule(recipe, self.batches)

@@ -4,12 +4,11 @@ Rows follow the graph of layers, in order; a node that is exactly an official mo
 the official loader would change in silence, or cannot say, is refused with the node and the way to mend it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ...blocks.errors import InputError
-from ...blocks.graph import Graph, Layer
+from ...blocks.graph import Layer
 from ...blocks.ops import Add, Conv, GroupConcat, Image, MaxPool, Op, Predict, RepConv, TakeGroup
 from ..architecture import Architecture, lower
 from .importing import Slot
@@ -24,7 +23,7 @@ AUX_LEVELS = 4  # levels of auxiliary heads that the official module can run
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A row, the layer whose output it gives, and the places of its weights."""
+    """A row, the layer or node whose output it gives, and the places of its weights."""
 
     row: Row
     layer: str
@@ -82,9 +81,9 @@ class _Writer:
         names = {layer.name for layer in inside}
         (source,) = {name for layer in inside for name in layer.inputs} - names
         node = next(node for node in self.architecture.nodes if node.name == end.node)
-        self._check_width(end, getattr(node.built, "out"))
-        places = COMPOSITES[module].slots(node.built)
-        self._row(end, (source,), module, [getattr(node.built, "out")], places, repeats)
+        out = self.shapes[end.name].channels
+        self._check_width(end, out)
+        self._row(end, (source,), module, [out], COMPOSITES[module].slots(node.built), repeats)
 
     def _layer(self, layer: Layer) -> None:
         op = layer.op
@@ -127,9 +126,9 @@ class _Writer:
         read = tuple(self.given[name] for name in sources)
         if IMAGE_ROW in read and (index > 0 or len(read) > 1):
             raise self._fault(layer, "reads the image", "only the first row can; let one node read it for all others")
-        prefix, base = f"model.{index}", layer.node if layer.node in self.whole else layer.name
+        prefix, base = f"model.{index}", layer.node if layer.node in self.whole else layer.name  # of the weights' names
         found = tuple(Slot(_dotted(prefix, official), _dotted(base, ours)) for official, ours in (places or {}).items())
-        self.found.append(Written(Row(index, read, number, module, tuple(args)), layer.name, found))
+        self.found.append(Written(Row(index, read, number, module, tuple(args)), base, found))
         self.given[layer.name] = index
 
     def _head(self) -> None:
@@ -148,10 +147,8 @@ class _Writer:
         """The RepConv, where the official module has the same branches; in the deploy form else what it folds to."""
         op = layer.op
         assert isinstance(op, RepConv)
-        channels = self.shapes[layer.inputs[0]].channels
-        forbidden = not op.identity and op.branches(self.shapes[layer.inputs[0]]) != replace(
-            op, identity=True
-        ).branches(self.shapes[layer.inputs[0]])
+        x = self.shapes[layer.inputs[0]]
+        forbidden = op.branches(x) < replace(op, identity=True).branches(x)
         if not forbidden and op.act == "silu":
             return op
         if self.form == "deploy":
@@ -159,7 +156,7 @@ class _Writer:
         if forbidden:
             raise self._fault(
                 layer,
-                f"a RepConv without identity, {channels} to {op.out} channels",
+                f"a RepConv without identity, {x.channels} to {op.out} channels",
                 "the official module adds the identity wherever shapes allow it; use a RepConv with identity or a "
                 "plain conv there, or export the deploy form",
             )
@@ -231,7 +228,9 @@ def _check_head(architecture: Architecture, head: Head) -> None:
     if architecture.strides[-1] > LARGEST_STRIDE:
         raise InputError(f"{where}: heads: a stride of {architecture.strides[-1]}; {LARGEST_STRIDE} is its largest")
     first, last = architecture.anchors[0][0], architecture.anchors[-1][-1]
-    if levels > 1 and (first[0] * first[1] >= last[0] * last[1]) == (architecture.strides[0] < architecture.strides[-1]):
+    if levels > 1 and (first[0] * first[1] >= last[0] * last[1]) == (
+        architecture.strides[0] < architecture.strides[-1]
+    ):
         raise InputError(
             f"{where}: anchors: the first is not smaller than the last, for which the official loader turns their order"
             " round; order them from small to large, as the strides are"

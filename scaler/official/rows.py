@@ -97,7 +97,7 @@ def read_config(document: Mapping[str, Any], where: str) -> Config:
     lists = [document.get(part) for part in ("backbone", "head")]
     if not all(isinstance(part, list) for part in lists):
         raise InputError(f"{where}: backbone and head: expected two lists of rows [from, number, module, args]")
-    classes = document.get("nc")
+    classes: Any = document.get("nc")
     if not _whole(classes, least=1):
         raise InputError(f"{where}: nc: expected the number of classes, not {classes!r}")
     if document.get("ch", 3) != 3:

@@ -57,6 +57,7 @@ VERBS = [
     "train",
     "val",
     "predict",
+    "weights",
     "data make-shapes",
     "data check",
     "search run",

@@ -1,0 +1,113 @@
+"""Official checkpoints as run folders of ours, and back: what `catscale weights` does."""
+
+from pathlib import Path
+
+import torch
+
+from ..blocks.errors import InputError, nearest
+from ..scaler.architecture import Architecture
+from ..scaler.build import build, deploy
+from ..scaler.documents import write_text, written
+from ..scaler.official.checkpoints import disagreements, from_official, to_official
+from ..scaler.official.exporting import FORMS
+from ..scaler.official.importing import import_document
+from ..scaler.official.text import official_yaml
+from ..scaler.official.unpickling import Checkpoint, read_checkpoint
+from ..scaler.zoo import load
+from .checkpoint import WeightsHeader, save_weights
+from .data.sources import open_dataset
+from .recipe import load_recipe
+from .run_folder import RunFacts, RunFolder, Which, load_run, versions
+
+
+def import_weights(
+    source: Path, folder: Path, arch: str | None = None, data: str | None = None
+) -> tuple[Architecture, tuple[str, ...]]:
+    """Make a run folder of an official checkpoint; gives its architecture, and what should be known of it.
+
+    Args:
+        source: a pickled model or a plain state dict, unfused or fused.
+        folder: new or empty.
+        arch: a zoo name or a file; the checkpoint's own model file where None.
+        data: a data set that names the classes; the names in the checkpoint where None.
+
+    Raises:
+        InputError: the checkpoint cannot be read or is another architecture's, or the folder is taken.
+    """
+    run = RunFolder(folder)
+    run.refuse_if_taken()
+    checkpoint = read_checkpoint(source)
+    architecture, state, notes = _weights(checkpoint, source, arch)
+    dataset = None if data is None else open_dataset(data)
+    names = checkpoint.names if dataset is None else dataset.classes
+    if names is None or len(names) != architecture.classes:
+        if dataset is not None:
+            raise InputError(f"{data}: has {len(dataset.classes)} classes, {source} {architecture.classes}")
+        names = tuple(f"class{index}" for index in range(architecture.classes))
+        notes = (*notes, f"{source} does not name its {architecture.classes} classes; --data names them")
+    model = build(architecture)
+    model.load_state_dict(state)
+    facts = RunFacts(
+        architecture=architecture.name,
+        fingerprint=architecture.fingerprint,
+        classes=names,
+        category_ids=tuple(range(1, len(names) + 1)) if dataset is None else dataset.category_ids,
+        data="" if data is None else data,
+        size_px=architecture.size,
+        seed=0,
+        device="cpu",
+        versions=versions(),
+        status="complete",
+        reason=f"weights of {source.name}",
+    )
+    header = WeightsHeader(
+        architecture.name, facts.fingerprint, facts.size_px, names, facts.category_ids, epoch=0, ap=0.0, ap50=0.0
+    )
+    run.write_settings(architecture, load_recipe("p6" if len(architecture.strides) > 3 else "p5"))
+    save_weights(run.weights("best"), model, header)
+    save_weights(run.weights("last"), model, header)
+    run.write_facts(facts)
+    return architecture, notes
+
+
+def _weights(
+    checkpoint: Checkpoint, source: Path, arch: str | None
+) -> tuple[Architecture, dict[str, torch.Tensor], tuple[str, ...]]:
+    """Architecture, state dict, and what the checkpoint says otherwise."""
+    where = str(source)
+    imported = None
+    if checkpoint.config is not None:
+        imported = import_document(checkpoint.config, f"{where}: its model file", source.stem)
+    if arch is not None:
+        architecture = load(arch)
+        if imported is not None and imported.architecture.strides != architecture.strides:
+            raise InputError(f"{where}: has levels at strides {imported.architecture.strides}, not as {arch} has them")
+        return (
+            architecture,
+            from_official(checkpoint.tensors, architecture, where=where),
+            disagreements(checkpoint, architecture),
+        )
+    if imported is None:
+        raise InputError(f"{where}: a plain state dict does not say its architecture; name it with --arch")
+    architecture = imported.architecture
+    state = from_official(checkpoint.tensors, architecture, imported.slots, where)
+    return architecture, state, disagreements(checkpoint, architecture)
+
+
+def export_weights(folder: Path, output: Path, form: str = "train", which: Which = "best") -> Path:
+    """Write a run's weights as an official state dict, and its model file beside it, whose path is given.
+
+    Raises:
+        InputError: not a run folder, or its architecture has no official form.
+    """
+    known = next((each for each in FORMS if each == form), None)
+    if known is None:
+        raise InputError(f"form {form!r}: there is no such form; {nearest(form, FORMS)}")
+    run = load_run(folder, which)
+    text = official_yaml(run.arch, known)
+    tensors = to_official(run.model if known == "train" else deploy(run.model))
+    with written(output) as beside:
+        torch.save(tensors, beside)
+    model_file = output.with_suffix(".yaml")
+    write_text(model_file, text)
+    return model_file

@@ -1,0 +1,37 @@
+"""The verb `weights`: official checkpoints in, as run folders, and run folders out, as official state dicts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def weights(
+    source: Annotated[Path, typer.Argument(help="Official checkpoint (.pt); with --to-official, a run folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make; with --to-official, a .pt file.")],
+    arch: Annotated[str | None, typer.Option(help="Its architecture, where the checkpoint does not say it.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set that names its classes, where it does not.")] = None,
+    to_official: Annotated[bool, typer.Option("--to-official", help="From a run folder to an official file.")] = False,
+    form: Annotated[str, typer.Option(help="Of --to-official: train, or deploy with everything folded.")] = "train",
+    last: Annotated[bool, typer.Option("--last", help="Of --to-official: the last epoch's weights.")] = False,
+) -> None:
+    """Read an official checkpoint into a run folder, for val, predict and train --weights; or write one.
+
+    Nothing in the file is executed. A pickled model brings its architecture and class names; a plain state dict needs
+    --arch. What is written is a plain state dict, with its model file beside it.
+
+    Example: catscale weights yolov7.pt -o runs/yolov7
+    """
+    from ..blocks.errors import InputError
+    from .official_weights import export_weights, import_weights
+
+    if to_official:
+        if arch is not None or data is not None:
+            raise InputError("--to-official: a run folder says its architecture and data; leave out --arch and --data")
+        model_file = export_weights(source, output, form=form, which="last" if last else "best")
+        typer.echo(f"Weights saved to {output}, their model file to {model_file}")
+        return
+    found, notes = import_weights(source, output, arch, data)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{found.name}: {found.cost().params:,} params, {found.classes} classes; run folder made: {output}")
