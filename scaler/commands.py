@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..blocks.errors import InputError, nearest
+from ..blocks.errors import InputError
 from .architecture import Architecture
 from .cost import CONVENTIONS
 from .documents import write_text
@@ -86,13 +86,10 @@ def scale(
 
 def _official(architecture: Architecture, form: str) -> str:
     """The official model file of an architecture, in the form that was asked for."""
-    from .official.exporting import FORMS
+    from .official.exporting import form_named
     from .official.text import official_yaml
 
-    known = next((each for each in FORMS if each == form), None)
-    if known is None:
-        raise InputError(f"--form {form}: there is no such form; {nearest(form, FORMS)}")
-    return official_yaml(architecture, known)
+    return official_yaml(architecture, form_named(form))
 
 
 def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:

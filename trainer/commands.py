@@ -35,9 +35,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Run folder whose weights to begin with, as far as they fit.")
-    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Run whose weights to begin with, as far as they fit.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its last whole epoch.")] = None,
 ) -> None:
     """Train a detector on a data set.

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from ..blocks.errors import InputError, nearest
+from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
 from ..scaler.build import build, deploy
 from ..scaler.documents import write_text, written
 from ..scaler.official.checkpoints import disagreements, from_official, to_official
-from ..scaler.official.exporting import FORMS
+from ..scaler.official.exporting import form_named
 from ..scaler.official.importing import import_document
 from ..scaler.official.text import official_yaml
 from ..scaler.official.unpickling import Checkpoint, read_checkpoint
@@ -100,9 +100,7 @@ def export_weights(folder: Path, output: Path, form: str = "train", which: Which
     Raises:
         InputError: not a run folder, or its architecture has no official form.
     """
-    known = next((each for each in FORMS if each == form), None)
-    if known is None:
-        raise InputError(f"form {form!r}: there is no such form; {nearest(form, FORMS)}")
+    known = form_named(form)
     run = load_run(folder, which)
     text = official_yaml(run.arch, known)
     tensors = to_official(run.model if known == "train" else deploy(run.model))

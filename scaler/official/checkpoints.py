@@ -52,7 +52,9 @@ def from_official(
     state: dict[str, Tensor] = {}
     mapped: dict[str, str] = {}  # official key: ours
     for slot in exporting.slots(architecture) if slots is None else slots:
-        mapped.update(_fused_keys(slot, ops[slot.layer]) if fused else _keys(slot, ops[slot.layer], own))
+        op = ops[slot.layer]
+        folded = fused and (isinstance(op, Predict) or any(f"{slot.prefix}{end}" in tensors for end in FUSED))
+        mapped.update(_fused_keys(slot, op) if folded else _keys(slot, op, own))
     _compare(tensors, mapped, own, where)
     for official, ours in mapped.items():
         value = tensors[official]

@@ -7,7 +7,7 @@ the official loader would change in silence, or cannot say, is refused with the 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ...blocks.errors import InputError
+from ...blocks.errors import InputError, nearest
 from ...blocks.graph import Layer
 from ...blocks.ops import Add, Conv, GroupConcat, Image, MaxPool, Op, Predict, RepConv, TakeGroup
 from ..architecture import Architecture, lower
@@ -19,6 +19,18 @@ Form = Literal["train", "deploy"]
 FORMS: tuple[Form, ...] = ("train", "deploy")
 LARGEST_STRIDE = 256  # pixels of the image with which the official loader finds the strides
 AUX_LEVELS = 4  # levels of auxiliary heads that the official module can run
+
+
+def form_named(word: str) -> Form:
+    """The form that a word names.
+
+    Raises:
+        InputError: it names none.
+    """
+    for form in FORMS:
+        if form == word:
+            return form
+    raise InputError(f"form {word!r}: there is no such form; {nearest(word, FORMS)}")
 
 
 @dataclass(frozen=True, slots=True)

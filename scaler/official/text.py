@@ -5,6 +5,7 @@ from typing import Any
 
 from ..architecture import Architecture
 from .exporting import Form, Written, written
+from .modules import HEADS
 from .rows import IMAGE_ROW, Row
 
 BACKBONE = ("stem", "backbone")  # the parts of an architecture that are the official file's backbone
@@ -47,8 +48,9 @@ def _line(each: Written) -> str:
 
 
 def _source(row: Row, source: int) -> int:
-    """The row before as -1, any other by its number."""
-    return -1 if source in (row.index - 1, IMAGE_ROW) else source
+    """The row before as -1, any other, and those of the head, by number."""
+    before = source in (row.index - 1, IMAGE_ROW) and row.module not in HEADS
+    return -1 if before else source
 
 
 def _word(value: Any) -> str:

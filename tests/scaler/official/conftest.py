@@ -1,0 +1,228 @@
+"""A second reader of official model files, which knows the format's rules and the facts sheet and nothing of catscale.
+
+One functional forward, written from the facts of the released models, reads, makes or counts the weights it comes by.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor
+
+
+@dataclass
+class Weights:
+    """Weights by official key: those given, or, where there are none yet, made at random (on `meta`: only counted)."""
+
+    values: dict[str, Tensor] = field(default_factory=dict)
+    device: str = "cpu"
+    made: bool = True
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+
+    def __call__(self, key: str, *shape: int, low: float = -0.1, high: float = 0.1) -> Tensor:
+        if self.made and self.device == "meta":
+            self.values[key] = torch.empty(shape, device="meta")
+        elif self.made:
+            self.values[key] = torch.empty(shape).uniform_(low, high, generator=self.generator)
+        assert self.values[key].shape == shape, key
+        return self.values[key]
+
+    @property
+    def params(self) -> int:
+        buffers = ("running_mean", "running_var", "num_batches_tracked", "anchors", "anchor_grid")
+        return sum(value.numel() for key, value in self.values.items() if key.rpartition(".")[2] not in buffers)
+
+
+class OfficialModel:
+    """An official model file and what its rows compute."""
+
+    def __init__(self, text: str) -> None:
+        document = yaml.safe_load(text)
+        self.classes, self.anchors = document["nc"], document["anchors"]
+        self.depth, self.width = document["depth_multiple"], document["width_multiple"]
+        self.rows: list[list[Any]] = document["backbone"] + document["head"]
+        self.maps: list[Tensor] = []  # the output of each row of the last forward
+        self.fields = self.classes + 5
+        self.per_level = len(self.anchors[0]) // 2
+
+    def channels(self, c: int) -> int:
+        return c if c == self.per_level * self.fields else ceil(c * self.width / 8) * 8
+
+    def forward(self, image: Tensor, weights: Weights) -> list[Tensor]:
+        """Raw maps (B, anchors, H, W, fields): lead levels, then auxiliary ones."""
+        self.weights, self.maps = weights, []
+        x = image
+        for index, (sources, number, module, args) in enumerate(self.rows[:-1]):
+            inputs = [self._read(index, source, image) for source in _listed(sources)]
+            repeats = max(round(number * self.depth), 1) if number > 1 else number
+            x = self._row(f"model.{index}", module, args, repeats, inputs)
+            self.maps.append(x)
+        return list(self._detect(len(self.rows) - 1, image))
+
+    def _read(self, index: int, source: int, image: Tensor) -> Tensor:
+        if index == 0:
+            assert source == -1
+            return image
+        assert -index <= source < index
+        return self.maps[source] if source < 0 else self.maps[:index][source]
+
+    def _row(self, name: str, module: str, args: list[Any], n: int, inputs: list[Tensor]) -> Tensor:
+        x = inputs[0]
+        match module:
+            case "Conv":
+                c, k, s, p, g, act = (*args, *(None, 1, 1, "None", 1, "nn.SiLU()")[len(args) :])
+                assert p == "None"
+                return self.conv(name, x, self.channels(c), k, s, g, act)
+            case "RepConv":
+                return self._rep(name, x, *(self.channels(args[0]), *args[1:]))
+            case "MP":
+                return F.max_pool2d(x, 2, 2)
+            case "SP":
+                return F.max_pool2d(x, args[0], 1, args[0] // 2)
+            case "ReOrg":
+                return torch.cat([x[..., r::2, c::2] for r, c in ((0, 0), (1, 0), (0, 1), (1, 1))], 1)
+            case "Concat":
+                return torch.cat(inputs, 1)
+            case "Chuncat":
+                halves = [part.chunk(2, 1) for part in inputs]
+                return torch.cat([first for first, _ in halves] + [second for _, second in halves], 1)
+            case "Foldcut":
+                first, second = x.chunk(2, 1)
+                return first + second
+            case "Shortcut":
+                first, second = inputs
+                return first + second
+            case "nn.Upsample":
+                assert args == ["None", 2, "nearest"]
+                return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
+
+    def conv(self, name: str, x: Tensor, c: int, k: int, s: int = 1, g: int = 1, act: str = "nn.SiLU()") -> Tensor:
+        y = F.conv2d(x, self.weights(f"{name}.conv.weight", c, x.shape[1] // g, k, k), None, s, k // 2, 1, g)
+        y = self._norm(f"{name}.bn", y)
+        return {"nn.SiLU()": F.silu, "nn.LeakyReLU(0.1)": lambda z: F.leaky_relu(z, 0.1), "nn.Identity()": lambda z: z}[
+            act
+        ](y)
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        w, c = self.weights, x.shape[1]
+        mean, variance = w(f"{name}.running_mean", c), w(f"{name}.running_var", c, low=0.5, high=1.5)
+        gain, bias = w(f"{name}.weight", c, low=0.5, high=1.5), w(f"{name}.bias", c)
+        if w.made:
+            w.values[f"{name}.num_batches_tracked"] = torch.tensor(7)
+        return F.batch_norm(x, mean, variance, gain, bias, False, 0.03, 1e-3)
+
+    def _rep(self, name: str, x: Tensor, c: int, k: int, s: int, p: str = "None", g: int = 1) -> Tensor:
+        assert (k, p) == (3, "None")
+        cin = x.shape[1] // g
+        dense = F.conv2d(x, self.weights(f"{name}.rbr_dense.0.weight", c, cin, 3, 3), None, s, 1, 1, g)
+        point = F.conv2d(x, self.weights(f"{name}.rbr_1x1.0.weight", c, cin, 1, 1), None, s, 0, 1, g)
+        y = self._norm(f"{name}.rbr_dense.1", dense) + self._norm(f"{name}.rbr_1x1.1", point)
+        if x.shape[1] == c and s == 1:
+            y = y + self._norm(f"{name}.rbr_identity", x)
+        return F.silu(y)
+
+    def _sppcspc(self, name: str, x: Tensor, c: int, _: int) -> Tensor:
+        t = self.conv(f"{name}.cv1", x, c, 1)
+        t = self.conv(f"{name}.cv4", self.conv(f"{name}.cv3", t, c, 3), c, 1)
+        pools = torch.cat([t, *(F.max_pool2d(t, k, 1, k // 2) for k in (5, 9, 13))], 1)
+        t = self.conv(f"{name}.cv6", self.conv(f"{name}.cv5", pools, c, 1), c, 3)
+        return self.conv(f"{name}.cv7", torch.cat([t, self.conv(f"{name}.cv2", x, c, 1)], 1), c, 1)
+
+    def _downc(self, name: str, x: Tensor, c: int, _: int) -> Tensor:
+        left = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, x.shape[1], 1), c // 2, 3, 2)
+        return torch.cat([left, self.conv(f"{name}.cv3", F.max_pool2d(x, 2, 2), c // 2, 1)], 1)
+
+    def _bottleneck(self, name: str, x: Tensor, c: int, n: int = 1, e: float = 0.5, add: bool = True) -> Tensor:
+        y = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, int(c * e), 1), c, 3)
+        return x + y if add and x.shape[1] == c else y
+
+    def _chain(self, name: str, x: Tensor, n: int, add: bool) -> Tensor:
+        for j in range(n):
+            x = self._bottleneck(f"{name}.m.{j}", x, x.shape[1], e=1.0, add=add)
+        return x
+
+    def _bottleneckcspa(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
+        u = self._chain(name, self.conv(f"{name}.cv1", x, c // 2, 1), n, add=True)
+        return self.conv(f"{name}.cv3", torch.cat([u, self.conv(f"{name}.cv2", x, c // 2, 1)], 1), c, 1)
+
+    def _bottleneckcspb(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
+        t = self.conv(f"{name}.cv1", x, c, 1)
+        u = self._chain(name, t, n, add=False)
+        return self.conv(f"{name}.cv3", torch.cat([u, self.conv(f"{name}.cv2", t, c, 1)], 1), c, 1)
+
+    def _bottleneckcspc(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
+        u = self._chain(name, self.conv(f"{name}.cv1", x, c // 2, 1), n, add=True)
+        u = self.conv(f"{name}.cv3", u, c // 2, 1)
+        return self.conv(f"{name}.cv4", torch.cat([u, self.conv(f"{name}.cv2", x, c // 2, 1)], 1), c, 1)
+
+    def _detect(self, index: int, image: Tensor) -> Iterator[Tensor]:
+        sources, _, module, args = self.rows[-1]
+        assert args == ["nc", "anchors"]
+        levels, name, w = len(self.anchors), f"model.{index}", self.weights
+        outputs = self.per_level * self.fields
+        for place, source in enumerate(sources):
+            x, level = self.maps[source], place % levels
+            lead = place < levels
+            head = f"{name}.{'m' if lead else 'm2'}.{level}"
+            implicit = lead and module != "Detect"
+            if implicit:
+                x = w(f"{name}.ia.{level}.implicit", 1, x.shape[1], 1, 1) + x
+            y = F.conv2d(x, w(f"{head}.weight", outputs, x.shape[1], 1, 1), w(f"{head}.bias", outputs))
+            if implicit:
+                y = w(f"{name}.im.{level}.implicit", 1, outputs, 1, 1, low=0.9, high=1.1) * y
+            batch, _, height, width = y.shape
+            yield y.view(batch, self.per_level, self.fields, height, width).permute(0, 1, 3, 4, 2)
+        if w.made:
+            strides = torch.tensor([image.shape[-1] / self.maps[source].shape[-1] for source in sources[:levels]])
+            pixels = torch.tensor(self.anchors, dtype=torch.float32).view(levels, -1, 2)
+            w.values[f"{name}.anchors"] = pixels / strides.view(-1, 1, 1)
+            w.values[f"{name}.anchor_grid"] = pixels.view(levels, 1, -1, 1, 1, 2)
+
+
+def _listed(value: Any) -> list[int]:
+    return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True)
+class Read:
+    """An official model file as the second reader has it."""
+
+    model: OfficialModel
+    weights: dict[str, Tensor]  # random ones (or, on `meta`, shapes alone)
+    outputs: list[Tensor]
+    params: int
+
+    @property
+    def tokens(self) -> list[str]:
+        return [row[2] for row in self.model.rows]
+
+    def shape(self, row: int, size: int) -> tuple[int, int]:
+        """Channels and stride of a row's output."""
+        _, channels, height, _ = self.model.maps[row].shape
+        return channels, size // height
+
+
+Reader = Callable[..., Read]
+
+
+@pytest.fixture(scope="session")
+def read_by_rows() -> Reader:
+    """Read an official model file by the format's rules alone, make weights for it, and run it."""
+
+    def read(text: str, images: Tensor | None = None, weights: Iterable[tuple[str, Tensor]] | None = None) -> Read:
+        model = OfficialModel(text)
+        if images is None:  # only count
+            weights_, images = Weights(device="meta"), torch.empty(1, 3, 256, 256, device="meta")
+        else:
+            weights_ = Weights(dict(weights or {}), made=weights is None)
+        with torch.no_grad():
+            outputs = model.forward(images, weights_)
+        return Read(model, weights_.values, outputs, weights_.params)
+
+    return read
