@@ -59,7 +59,7 @@ class CspA:
 
 @dataclass(frozen=True, slots=True)
 class CspB:
-    """As `CspA`, but both branches start from one 1x1 conv, keep its width, and as released nothing is residual (the necks)."""
+    """As `CspA`, but both branches start from one 1x1 conv and keep its width; not residual as released (the necks)."""
 
     out: OutsideWidth
     repeats: Repeats

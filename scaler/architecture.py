@@ -85,11 +85,25 @@ class Architecture:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the built graph: equal for equal detectors, whatever their and their nodes' names."""
+        """SHA-256 of the built graph: equal for equal detectors, whatever the names and the order of their nodes."""
         graph = self.graph()
-        place = {layer.name: str(index) for index, layer in enumerate(graph.layers)}
-        lines = [f"{layer.op} {[place[name] for name in layer.inputs]}" for layer in graph.layers if layer.inputs]
-        lines += [f"lead {[place[name] for name in graph.lead]}", f"aux {[place[name] for name in graph.aux]}"]
+        layers = {layer.name: layer for layer in graph.layers}
+        place: dict[str, int] = {}
+        lines: list[str] = []
+        waiting = list(reversed((*graph.lead, *graph.aux)))
+        while waiting:  # depth first, from the heads on, so that only who reads whom decides on the order
+            layer = layers[waiting[-1]]
+            unseen = [name for name in layer.inputs if name not in place]
+            if layer.name not in place and unseen:
+                waiting += reversed(unseen)
+                continue
+            if layer.name not in place:
+                place[layer.name] = len(place)
+                lines.append(f"{layer.op if layer.inputs else 'image'} {[place[name] for name in layer.inputs]}")
+            waiting.pop()
+        lines += [
+            f"{kind} {[place[name] for name in heads]}" for kind, heads in (("lead", graph.lead), ("aux", graph.aux))
+        ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def cost(self, size: int | None = None) -> CostReport:
@@ -149,18 +163,7 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
         InputError: shapes that do not fit, with the node's name.
     """
     where = architecture.name
-    image = Image(NOMINAL)
-    layers = [Layer(IMAGE, image, (), IMAGE)]
-    features = {IMAGE: Feature(IMAGE, image.shape())}
-
-    def at(node: str) -> Lowering:
-        return Lowering(node, architecture.activation, layers)
-
-    for node, block in zip(architecture.nodes, blocks, strict=True):
-        try:
-            features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
-        except ShapeError as error:
-            raise InputError(f"{where}: node {node.name}: {error}") from error
+    layers, features = written_out(architecture, blocks)
     layers[:] = _planned(architecture, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
@@ -171,12 +174,31 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            yield at("detect").layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
+            detect = Lowering("detect", architecture.activation, layers)
+            yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
     layers[0] = replace(layers[0], op=Image(architecture.size))
     return Graph(tuple(layers), lead, aux).flattened(apart)
+
+
+def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of all nodes as their blocks write them, for an image of `NOMINAL` pixels; what each node passes on.
+
+    Raises:
+        InputError: shapes that do not fit, with the node's name.
+    """
+    image = Image(NOMINAL)
+    layers = [Layer(IMAGE, image, (), IMAGE)]
+    features = {IMAGE: Feature(IMAGE, image.shape())}
+    for node, block in zip(architecture.nodes, blocks, strict=True):
+        net = Lowering(node.name, architecture.activation, layers)
+        try:
+            features[node.name] = block.lower(net, *(_find(features, layers, name) for name in node.inputs))
+        except ShapeError as error:
+            raise InputError(f"{architecture.name}: node {node.name}: {error}") from error
+    return layers, features
 
 
 def _planned(architecture: Architecture, layers: list[Layer]) -> list[Layer]:
