@@ -12,8 +12,9 @@ from ...blocks.graph import Graph
 from ...blocks.ops import Activation
 from ...blocks.plain import Join, Sum
 from ...blocks.roles import Block
-from ..architecture import IMAGE, Architecture, Node, RepPlace
+from ..architecture import IMAGE, Architecture, Node
 from ..documents import read_yaml
+from ..places import named_by_place
 from ..raising import raised
 from .modules import COMPOSITES, HEADS, REPEATS_INSIDE, read_block
 from .rows import IMAGE_ROW, Config, Row, read_config
@@ -53,7 +54,7 @@ def import_document(document: Mapping[str, Any], where: str, name: str, size: in
         InputError: as for `read_official`.
     """
     by_row = _by_row(read_config(document, where), name, size)
-    architecture = raised(by_row.architecture)
+    architecture = named_by_place(raised(by_row.architecture))
     counterpart = matched(by_row.architecture.graph(), architecture.graph())
     return Imported(architecture, tuple(replace(slot, layer=counterpart[slot.layer]) for slot in by_row.slots))
 
@@ -83,10 +84,9 @@ def _by_row(config: Config, name: str, size: int | None) -> Imported:
     outputs = {IMAGE_ROW: IMAGE}  # the node that gives a row's output
     nodes: dict[str, Node] = {}
     slots: list[Slot] = []
-    rep: list[RepPlace] = []
     for row in body:
         block = read_block(config, row)
-        if isinstance(block, ConvNode) and row.module == "Conv":
+        if isinstance(block, ConvNode):
             block = replace(block, act=None if block.act == activation else block.act)
         inputs = tuple(outputs[source] for source in row.sources)
         if isinstance(block, Sum):
@@ -104,8 +104,6 @@ def _by_row(config: Config, name: str, size: int | None) -> Imported:
             prefix = f"model.{row.index}" if repeats == 1 else f"model.{row.index}.{repeat - 1}"
             nodes[place] = Node(place, block, inputs)
             slots.extend(_slots(row, block, prefix, place))
-            if row.module == "RepConv" and isinstance(block, ConvNode):
-                rep.append(RepPlace(place, identity=True))
             inputs = (place,)
         outputs[row.index] = inputs[0]
     levels, kind = len(config.anchors), HEADS[head.module]
@@ -121,7 +119,6 @@ def _by_row(config: Config, name: str, size: int | None) -> Imported:
         classes=config.classes,
         activation=activation,
         implicit=kind.implicit,
-        rep=tuple(rep),
     )
     graph = architecture.graph()
     known = {layer.name for layer in graph.layers}  # a row that nothing reads has no layer

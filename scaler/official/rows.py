@@ -125,7 +125,8 @@ def _anchors(document: Mapping[str, Any], where: str) -> tuple[Anchors, ...]:
         numbers = isinstance(level, list) and all(_number(side) and side > 0 for side in level)
         if not numbers or not level or len(level) % 2 or len(level) != len(levels[0]):
             raise InputError(f"{where}: anchors: every level needs equally many pairs w, h above zero, not {level!r}")
-    return tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in levels)
+    pixels = [list(map(float, level)) for level in levels]
+    return tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in pixels)
 
 
 def _multiple(document: Mapping[str, Any], key: str, where: str) -> float:

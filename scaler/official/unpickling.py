@@ -21,6 +21,7 @@ from ...blocks.ops import Activation
 from .pickles import Name, Persistent, Record, read_pickle
 
 MOST_MODULES = 100_000  # objects on the way through a model; yolov7-e6e has some thousands
+NEITHER = "holds neither a model nor a state dict: names, each with a tensor"
 DEEPEST = 32  # modules inside modules
 DTYPES = {
     "FloatStorage": torch.float32,
@@ -116,7 +117,7 @@ class _File:
             if isinstance(content, dict) and isinstance(content.get(key), dict):
                 content = content[key]
         if not isinstance(content, dict) or not content or not all(map(_is_tensor, content.values())):
-            raise self.fault("holds neither a model nor a state dict: names, each with a tensor")
+            raise self.fault(NEITHER)
         return Checkpoint({str(name): self.tensor(value) for name, value in content.items()})
 
     def _model(self, model: Record) -> Checkpoint:
@@ -132,6 +133,8 @@ class _File:
                 for key, value in _mapping(_state(module).get(part)).items():
                     if value is not None:
                         tensors[f"{name}{key}"] = self.tensor(value)
+        if not tensors:
+            raise self.fault(NEITHER)
         config, names = facts.get("yaml"), facts.get("names")
         if isinstance(names, dict):
             names = list(names.values())

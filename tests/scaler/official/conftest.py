@@ -103,11 +103,18 @@ class OfficialModel:
         return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
 
     def conv(self, name: str, x: Tensor, c: int, k: int, s: int = 1, g: int = 1, act: str = "nn.SiLU()") -> Tensor:
-        y = F.conv2d(x, self.weights(f"{name}.conv.weight", c, x.shape[1] // g, k, k), None, s, k // 2, 1, g)
-        y = self._norm(f"{name}.bn", y)
-        return {"nn.SiLU()": F.silu, "nn.LeakyReLU(0.1)": lambda z: F.leaky_relu(z, 0.1), "nn.Identity()": lambda z: z}[
-            act
-        ](y)
+        weight = self.weights(f"{name}.conv.weight", c, x.shape[1] // g, k, k)
+        if x.is_meta:  # only counted: shapes by hand are faster
+            self._norm(f"{name}.bn", y := x.new_empty(1, c, *(-(-side // s) for side in x.shape[2:])))
+            return y
+        y = self._norm(f"{name}.bn", F.conv2d(x, weight, None, s, k // 2, 1, g))
+        match act:
+            case "nn.SiLU()":
+                return F.silu(y)
+            case "nn.LeakyReLU(0.1)":
+                return F.leaky_relu(y, 0.1)
+        assert act == "nn.Identity()"
+        return y
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         w, c = self.weights, x.shape[1]
@@ -115,6 +122,8 @@ class OfficialModel:
         gain, bias = w(f"{name}.weight", c, low=0.5, high=1.5), w(f"{name}.bias", c)
         if w.made:
             w.values[f"{name}.num_batches_tracked"] = torch.tensor(7)
+        if x.is_meta:
+            return x
         return F.batch_norm(x, mean, variance, gain, bias, False, 0.03, 1e-3)
 
     def _rep(self, name: str, x: Tensor, c: int, k: int, s: int, p: str = "None", g: int = 1) -> Tensor:

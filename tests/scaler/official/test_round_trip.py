@@ -1,0 +1,113 @@
+"""Export, then import: the same detector, for the zoo and for odd variants, which a second reader finds consistent."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import catscale
+import pytest
+from catscale.blocks.csp import CspA, CspB
+from catscale.blocks.elan import Elan
+from catscale.blocks.roles import Block
+from catscale.scaler.architecture import Architecture, RepPlace
+from catscale.scaler.official.text import official_yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+
+def as_built(architecture: Architecture) -> Architecture:
+    """Without the note that a released model departs from the rule, which an official file cannot hold."""
+    nodes = tuple(replace(node, block=node.built, released=None) for node in architecture.nodes)
+    return replace(architecture, nodes=nodes)
+
+
+def reimported(architecture: Architecture, folder: Path, form: Any = "train") -> Architecture:
+    path = folder / f"{architecture.name}.yaml"
+    path.write_text(official_yaml(architecture, form), encoding="utf-8")
+    return catscale.load(path).replace(size=architecture.size)
+
+
+@pytest.mark.parametrize("model", catscale.names())
+def test_a_zoo_model_comes_back_node_by_node(model: str, tmp_path: Path) -> None:
+    architecture = catscale.load(model)
+    assert reimported(architecture, tmp_path) == as_built(architecture)
+
+
+def changed(architecture: Architecture, kind: type[Block], **options: Any) -> Architecture:
+    nodes = (
+        replace(node, block=replace(node.block, **options)) if isinstance(node.block, kind) else node  # type: ignore[type-var]
+        for node in architecture.nodes
+    )
+    return replace(architecture, nodes=tuple(nodes))
+
+
+def without_identity(*places: str) -> tuple[RepPlace, ...]:
+    return tuple(RepPlace(place, identity=True) for place in places)
+
+
+def grouped(model: str) -> Architecture:
+    return changed(catscale.load(model).scale(extend=2).replace(aux=()), Elan, form="grouped")
+
+
+ODD = {
+    "fractional width": lambda: catscale.load("yolov7").scale(width=0.3, divisor=16),
+    "fractional width, leaky": lambda: catscale.load("yolov7-tiny").scale(width=0.375),
+    "each part its depth": lambda: catscale.load("yolov7").scale(compound={"backbone": 1.5, "neck": 1.0}),
+    "one stage its depth": lambda: catscale.load("yolov7-w6").scale(depth={"backbone.p4": 2, "neck.p5": 0.5}),
+    "shallower": lambda: catscale.load("yolov7-e6").scale(compound=1 / 3),
+    "extended, partial aux": lambda: catscale.load("yolov7-w6").scale(extend=2),
+    "three groups": lambda: catscale.load("yolov7-w6").scale(extend=3, width=0.5),
+    "grouped": lambda: grouped("yolov7"),
+    "grouped, leaky": lambda: grouped("yolov7-tiny"),
+    "chains of another length": lambda: catscale.load("yolor-csp").scale(width=0.6, divisor=16, depth=1.7),
+    "reversed dark blocks": lambda: changed(catscale.load("yolor-p6"), CspA, reversed=True),
+    "residual necks": lambda: changed(catscale.load("yolor-p6"), CspB, residual=True),
+    "leaky where modules are SiLU": lambda: catscale.load("yolor-w6").scale(activation="leaky_relu"),
+    "other transitions": lambda: catscale.load("yolov7-x").scale(transition="downc"),
+    "RepConvs in a block": lambda: catscale.load("yolov7").replace(
+        rep=without_identity("backbone.*.tap*.conv1", "neck.p4.elan2.tap2.conv1")
+    ),
+    "strided RepConvs": lambda: catscale.load("yolov7").replace(rep=without_identity("stem.conv4")),
+    "RepConvs in a chain": lambda: catscale.load("yolov4-csp").replace(rep=without_identity("*.block*.conv2")),
+    "few classes": lambda: catscale.load("yolov7-e6e").replace(classes=3).scale(width=0.5, divisor=16),
+}
+
+
+@pytest.mark.parametrize("variant", ODD)
+def test_an_odd_variant_comes_back_and_another_reader_finds_the_same(
+    variant: str, tmp_path: Path, read_by_rows: Any
+) -> None:
+    architecture = ODD[variant]().replace(name="odd")
+    read = read_by_rows(official_yaml(architecture))
+    assert read.params == architecture.cost().params_train
+    assert len(read.outputs) == len(architecture.heads) + len(architecture.aux)
+    for form in ("train", "deploy"):
+        back = reimported(architecture, tmp_path, form)
+        assert back.cost().params == architecture.cost().params
+        assert back.has_aux == (architecture.has_aux and form == "train")
+        assert back.implicit == (architecture.implicit and form == "train")
+    assert reimported(architecture, tmp_path).fingerprint == architecture.fingerprint
+
+
+@settings(
+    max_examples=12, phases=[Phase.generate], deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    model=st.sampled_from(["yolov7-tiny", "yolov7", "yolov7-w6", "yolor-p6", "yolov4-csp"]),
+    width=st.floats(0.1, 1.3),
+    depths=st.dictionaries(st.sampled_from(["backbone", "neck"]), st.sampled_from([0.5, 1, 1.5, 2]), min_size=1),
+    groups=st.integers(1, 3),
+    classes=st.integers(1, 90),
+)
+def test_any_variant_comes_back(
+    model: str, width: float, depths: dict[str, float], groups: int, classes: int, tmp_path: Path, read_by_rows: Any
+) -> None:
+    architecture = (
+        catscale.load(model).scale(depth=depths, width=width, divisor=16).replace(classes=classes, name="any")
+    )
+    if model.startswith("yolov7"):
+        architecture = architecture.scale(extend=groups).replace(name="any")
+    assert read_by_rows(official_yaml(architecture)).params == architecture.cost().params_train
+    back = reimported(architecture, tmp_path)
+    assert back.fingerprint == architecture.fingerprint
+    assert back == as_built(architecture)
