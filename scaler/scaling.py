@@ -17,6 +17,7 @@ from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes
+from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
@@ -40,12 +41,13 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
 def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
-    Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
+    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
     the nearest whole number.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
+    architecture = raised(architecture)
     factors = factors_of_nodes("depth", architecture, factor)
     return each(
         architecture,
@@ -71,6 +73,7 @@ def compound(
 
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
+    architecture = raised(architecture)
     deeper = depth(architecture, factor)
     if not concatenated_widths(architecture):
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
@@ -107,6 +110,7 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    architecture = raised(architecture)
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
         raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
@@ -140,7 +144,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
         raise ScaleError(
             f"{architecture.name}: transition: no kind is called {kind!r}; {nearest(str(kind), TRANSITIONS)}"
         )
-    wanted = TRANSITIONS[kind]
+    wanted, architecture = TRANSITIONS[kind], raised(architecture)
     found = {type(node.block) for node in architecture.nodes if isinstance(node.block, Transition)}
     if not found:
         raise ScaleError(f"{architecture.name}: transition: it has none of {', '.join(TRANSITIONS)}")
