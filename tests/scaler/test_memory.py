@@ -77,6 +77,7 @@ def test_the_built_model_moves_as_many_elements(name: str) -> None:
         meter.run(torch.zeros(batch, 3, size, size))
     total = memory(architecture.cost(size), "int8", batch).total
     assert (total.read, total.params, total.written) == meter.moved
+    assert total.bytes == sum(meter.moved)
 
 
 @settings(max_examples=20)

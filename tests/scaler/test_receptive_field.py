@@ -7,11 +7,14 @@ import torch.nn.functional as F
 from catscale.blocks.convs import ConvNode, ReOrg, RepConvNode
 from catscale.blocks.elan import Elan
 from catscale.blocks.graph import Graph, Layer
-from catscale.blocks.ops import Conv, Image, Upsample
+from catscale.blocks.ops import Conv, Image, MaxPool, SpaceToDepth, Upsample
 from catscale.blocks.pyramid import SppTiny, TopDown
 from catscale.blocks.transitions import PoolConv
 from catscale.scaler.architecture import Architecture, Node
+from catscale.scaler.build import space_to_depth
 from catscale.scaler.receptive_field import receptive_field
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 VGG16 = [*[(3, 1)] * 2, (2, 2), *[(3, 1)] * 2, (2, 2)] + [*[(3, 1)] * 3, (2, 2)] * 3
 ALEXNET = [(11, 4), (3, 2), (5, 1), (3, 2), *[(3, 1)] * 3, (3, 2)]
@@ -45,6 +48,28 @@ def test_an_up_sampled_cell_sees_what_the_coarse_one_does() -> None:
     assert even.size == 7 + 4
 
 
+def reached(y: torch.Tensor, x: torch.Tensor, cell: int) -> tuple[int, int]:
+    """The first and the last row of `x` (B, C, H, W) that a row of `y` has a gradient to."""
+    (gradient,) = torch.autograd.grad(y[0, :, cell].sum(), x, retain_graph=True)
+    (rows,) = gradient.abs().sum((0, 1, 3)).nonzero(as_tuple=True)
+    return int(rows[0]), int(rows[-1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(kernel=st.integers(1, 7), stride=st.integers(1, 4), factor=st.integers(1, 4), cell=st.integers(8, 11))
+def test_a_window_is_what_the_op_reads(kernel: int, stride: int, factor: int, cell: int) -> None:
+    """The very rows, for a cell away from borders; pools average, so that each cell of a window counts."""
+    x = torch.ones(1, 2, 64, 64, requires_grad=True)
+    weight = torch.ones(1, 2, kernel, kernel)
+    convolved = F.conv2d(x, weight, stride=stride, padding=kernel // 2)
+    assert reached(convolved, x, cell) == Conv(1, kernel, stride).window.reads(cell, cell)
+    pooled = F.avg_pool2d(x, kernel, stride, kernel // 2 if stride == 1 else 0)
+    assert reached(pooled, x, cell) == MaxPool(kernel, stride).window.reads(cell, cell)
+    enlarged = F.interpolate(x, scale_factor=float(factor), mode="nearest")
+    assert reached(enlarged, x, cell) == Upsample(factor).window.reads(cell, cell)
+    assert reached(space_to_depth(x), x, cell) == SpaceToDepth().window.reads(cell, cell)
+
+
 def small_p5() -> Architecture:
     """Two levels with all that moves a window: strides, pools, a pyramid pooling, up-sampling, space to depth."""
     nodes = (
@@ -62,7 +87,7 @@ def small_p5() -> Architecture:
 
 
 def seen(architecture: Architecture, level: int, rows: int) -> set[int]:
-    """Rows of the image that each of a few cells in the middle of a level's map has a gradient to: how many.
+    """How many rows of the image the cells in the middle of a level's map have a gradient to.
 
     All weights are positive, so that nothing cancels, and pools average, so that each of their cells counts.
     """
@@ -79,11 +104,9 @@ def seen(architecture: Architecture, level: int, rows: int) -> set[int]:
     period = architecture.strides[-1] // stride
     extents = set()
     for cell in range(rows // stride // 2, rows // stride // 2 + period):
-        (gradient,) = torch.autograd.grad(cells[cell], image, retain_graph=True)
-        (touched,) = gradient.abs().sum((0, 1, 3)).nonzero(as_tuple=True)
-        assert touched[0] > 0
-        assert touched[-1] < rows - 1
-        extents.add(int(touched[-1] - touched[0]) + 1)
+        first, last = reached(cells[None, None, :, None], image, cell)
+        assert 0 < first < last < rows - 1
+        extents.add(last - first + 1)
     return extents
 
 
