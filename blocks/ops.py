@@ -301,7 +301,7 @@ class GroupConcat(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class TakeGroup(_Free):
+class TakeGroup(_View):
     """The channels of one group: a view, nothing is copied."""
 
     index: int  # from 0
