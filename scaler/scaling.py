@@ -41,8 +41,8 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
 def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
-    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
-    the nearest whole number.
+    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are
+    concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to the nearest whole number.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
