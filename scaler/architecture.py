@@ -133,19 +133,8 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
     Raises:
         InputError: shapes that do not fit, with the node's name.
     """
-    where = architecture.name
-    image = Image(NOMINAL)
-    layers = [Layer(IMAGE, image, (), IMAGE)]
-    features = {IMAGE: Feature(IMAGE, image.shape())}
-
-    def at(node: str) -> Lowering:
-        return Lowering(node, architecture.activation, layers)
-
-    for node, block in zip(architecture.nodes, blocks, strict=True):
-        try:
-            features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
-        except ShapeError as error:
-            raise InputError(f"{where}: node {node.name}: {error}") from error
+    layers, features = lower_nodes(architecture, blocks)
+    where, head = architecture.name, Lowering("detect", architecture.activation, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -155,12 +144,30 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            yield at("detect").layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
+            yield head.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
     layers[0] = replace(layers[0], op=Image(architecture.size))
     return Graph(tuple(layers), lead, aux).flattened()
+
+
+def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of the image and of every node as its block writes them, and by name the feature that each passes on.
+
+    Raises:
+        InputError: shapes that do not fit, with the node's name.
+    """
+    image = Image(NOMINAL)
+    layers = [Layer(IMAGE, image, (), IMAGE)]
+    features = {IMAGE: Feature(IMAGE, image.shape())}
+    for node, block in zip(architecture.nodes, blocks, strict=True):
+        net = Lowering(node.name, architecture.activation, layers)
+        try:
+            features[node.name] = block.lower(net, *(_find(features, layers, i) for i in node.inputs))
+        except ShapeError as error:
+            raise InputError(f"{architecture.name}: node {node.name}: {error}") from error
+    return layers, features
 
 
 def _find(features: dict[str, Feature], layers: list[Layer], name: str) -> Feature:
