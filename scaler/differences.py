@@ -1,10 +1,10 @@
 """What one architecture has otherwise than another, node by node. Nodes are matched by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .facts import Fact, Part
+from .facts import Fact, Part, Value
 
 Status = Literal["same", "changed", "added", "removed"]
 
@@ -14,8 +14,8 @@ class Change:
     """One fact before and after; None where there was none. `follows`: from other changes (see `facts.Fact`)."""
 
     label: str
-    before: int | str | bool | None
-    after: int | str | bool | None
+    before: Value
+    after: Value
     follows: bool = False
 
 
@@ -58,14 +58,13 @@ def merged_order(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 
 def changes(before: Sequence[Fact], after: Sequence[Fact]) -> tuple[Change, ...]:
-    """The facts that differ, by label."""
-    old, new = _by_label(before), _by_label(after)
-    labels = merged_order(list(old), list(new))
-    return tuple(
-        Change(label, _value(old, label), _value(new, label), (new.get(label) or old[label]).follows)
-        for label in labels
-        if _value(old, label) != _value(new, label)
-    )
+    """The facts that differ."""
+    old, new = ({fact.label: fact for fact in facts} for facts in (before, after))
+    found: list[Change] = []
+    for label in merged_order(list(old), list(new)):
+        values = (facts[label].value if label in facts else None for facts in (old, new))
+        found.append(Change(label, *values, follows=(new.get(label) or old[label]).follows))
+    return tuple(change for change in found if change.before != change.after)
 
 
 def _difference(before: Part | None, after: Part) -> Difference:
@@ -80,13 +79,5 @@ def _all_facts(part: Part) -> tuple[Fact, ...]:
     own = (part.word, *part.facts)
     written = any(fact.label == "out" for fact in own)
     channels = () if written else (Fact("out", part.shape.channels, follows=True),)
-    place = Fact("stride", part.group, follows=True)
+    place = Fact("at stride", part.group, follows=True)
     return (*own, *channels, place, Fact("from", ", ".join(part.reads)))
-
-
-def _by_label(facts: Sequence[Fact]) -> dict[str, Fact]:
-    return {fact.label: fact for fact in facts}
-
-
-def _value(facts: Mapping[str, Fact], label: str) -> int | str | bool | None:
-    return facts[label].value if label in facts else None

@@ -9,8 +9,9 @@ from ..blocks.errors import InputError, nearest
 from ..blocks.ops import Cost
 from .architecture import Architecture
 from .differences import Change, Difference, Status, changes, changes_to_json, differences, merged_order
-from .facts import Fact, Kind, Part, layer_parts, node_parts, overview
+from .facts import Fact, Kind, Part, Value, layer_parts, node_parts, overview
 
+LONG = 36  # characters of a phrase that is broken itself
 LINE = 30  # characters: a longer line is broken between its phrases
 BETWEEN = " · "
 
@@ -106,15 +107,17 @@ def draw(architecture: Architecture, other: Architecture | None = None, node: st
     total = newest.cost().total
 
     def box(part: Part) -> Box:
-        lines = [*_lines(part, found[part.name], known), *_cost_lines(part, None if node else total)]
         status = found[part.name].status if other else None
+        lines = list(_lines(part, found[part.name], known))
+        if status != "removed":  # it is no share of what is drawn
+            lines += _cost_lines(part, None if node else total)
         title = part.name.removeprefix(f"{part.group}.")
         return Box(part.name, title, part.kind, tuple(lines), status, part.training_only)
 
     return Drawing(
         title=(f"{architecture.name} → {other.name}" if other else architecture.name)
         + (f": inside {node}" if node else ""),
-        summary=_line(overview(newest), whole),
+        summary=_summary(overview(newest), whole, inside=node is not None),
         groups=tuple(_nodes(parts, newest, architecture) if node else _strides(parts)),
         boxes=tuple(map(box, parts)),
         arrows=tuple(_arrows(parts, known)),
@@ -171,14 +174,8 @@ def _lines(part: Part, difference: Difference, known: Mapping[str, Part]) -> Ite
     if difference.status in ("added", "removed"):
         yield Line((Phrase(difference.status, changed=True),))
     written, following = _written(part, found), _following(part, found, known)
-    yield from (
-        _wrapped([*written, *following])
-        if part.kind is Kind.BLOCK
-        else (
-            *_wrapped(written),
-            *_wrapped(following),
-        )
-    )
+    for phrases in ([*written, *following],) if part.kind is Kind.BLOCK else (written, following):
+        yield from _wrapped(phrases)
     yield Line((Phrase(str(part.shape).replace("x", "×")),))
 
 
@@ -193,9 +190,9 @@ def _written(part: Part, found: Mapping[str, Change]) -> list[Phrase]:
 def _following(part: Part, found: Mapping[str, Change], known: Mapping[str, Part]) -> list[Phrase]:
     """What is concatenated, or comes in and goes out and their ratio; and where inputs are not as arrows say."""
     facts = [fact for fact in part.facts if fact.follows]
-    if part.kind is not Kind.BLOCK or "out" in found:  # of a block that changes nothing there, the shape says it
+    if part.kind is not Kind.BLOCK or "out" in found:  # of a block that keeps it, the shape says enough
         facts[1:1] = [fact for fact in part.facts if fact.label == "out"]
-    shown = {fact.label for fact in part.facts} | {part.word.label}
+    shown = {fact.label for fact in (part.word, *part.facts)}
     others = [_changed(change) for label, change in found.items() if label not in shown]
     within = () if "from" in found else (name for name in part.reads if name not in known)
     owned = ((name, owner) for name in within for owner in _outwards(name) if owner in known)
@@ -220,8 +217,10 @@ def _cost_lines(part: Part, total: Cost | None) -> Iterator[Line]:
         yield Line(tuple(map(Phrase, shares)), small=True)
 
 
-def _line(facts: Sequence[Fact], found: Sequence[Change]) -> Line:
-    return Line(tuple(_phrases(facts, {change.label: change for change in found})))
+def _summary(facts: Sequence[Fact], found: Sequence[Change], *, inside: bool) -> Line:
+    """Facts of the whole; inside of nodes those alone that bear on a layer."""
+    shown = [fact for fact in facts if fact.label in ("size", "activation") or not inside]
+    return Line(tuple(_phrases(shown, {change.label: change for change in found})))
 
 
 def _phrases(facts: Sequence[Fact], found: Mapping[str, Change]) -> list[Phrase]:
@@ -242,7 +241,7 @@ def _changed(change: Change) -> Phrase:
     return Phrase(f"{change.label} {before} → {after}", changed=True)
 
 
-def worded(label: str, value: int | str | bool | None) -> str:
+def worded(label: str, value: Value) -> str:
     """A fact's value for a person: what is not there as a dash, large counts in millions or billions."""
     match value:
         case None:
@@ -253,17 +252,23 @@ def worded(label: str, value: int | str | bool | None) -> str:
             return f"{value / 1e6:.2f} M"
         case int() if value >= 10**8:
             return f"{value / 1e9:.2f} G"
+        case int() if value >= 10**5:
+            return f"{value / 1e6:.2f} M"
         case _:
             return str(value)
 
 
 def _wrapped(phrases: Sequence[Phrase]) -> Iterator[Line]:
-    """Lines no longer than `LINE`, broken between phrases."""
+    """Lines no longer than `LINE`, broken between phrases, and at the arrow of a phrase that is longer itself."""
     line: list[Phrase] = []
     for phrase in phrases:
         if line and len(BETWEEN.join(each.text for each in (*line, phrase))) > LINE:
             yield Line(tuple(line))
             line = []
+        if len(phrase.text) > LONG and " → " in phrase.text:
+            before, after = phrase.text.split(" → ")
+            yield Line((Phrase(f"{before} →", phrase.changed),))
+            phrase = Phrase(after, phrase.changed)
         line.append(phrase)
     if line:
         yield Line(tuple(line))

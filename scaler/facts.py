@@ -16,6 +16,8 @@ from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import WORDS, Transition
 from .architecture import IMAGE, Architecture, lower_nodes
 
+Value = int | str | bool | None
+
 
 class Kind(Enum):
     """Of a node, or of a layer inside one; the value is what a legend says."""
@@ -38,11 +40,11 @@ class Kind(Enum):
 class Fact:
     """A label and its value. `follows`: from other facts, as a concatenation's width does, rather than written down.
 
-    `usual` is a default that goes without saying.
+    `usual` is a default that goes without saying. No two facts of a part have the same label.
     """
 
     label: str
-    value: int | str | bool
+    value: Value
     follows: bool = False
     usual: bool = False
 
@@ -90,6 +92,7 @@ def node_parts(architecture: Architecture) -> tuple[Part, ...]:
     heads = tuple(_heads(architecture, costs))
     parts: list[Part] = []
     for node in architecture.nodes:
+        joined = [shapes[layer.name] for layer in inside[node.name] if isinstance(layer.op, Concat)]
         block, kind = node.built, kinds[node.name]
         shape = shapes[features[node.name].layer]
         sources = tuple(shapes[features[name].layer if name in features else name].channels for name in node.inputs)
@@ -99,10 +102,7 @@ def node_parts(architecture: Architecture) -> tuple[Part, ...]:
                 group=str(architecture.size // shape.height),
                 kind=kind,
                 word=Fact("block", WORDS[type(block)]),
-                facts=(
-                    *_written(block),
-                    *_followed(kind, sources, shape, [shapes[x.name] for x in inside[node.name] if joins(x.op)]),
-                ),
+                facts=(*_written(block), *_followed(kind, sources, shape, joined)),
                 reads=node.inputs,
                 shape=shape,
                 cost=costs.get(node.name, Cost()),
@@ -184,16 +184,19 @@ def _kinds(
 
 
 def _kind(block: Block, ops: Sequence[Op], *, began: bool, halves: bool) -> Kind:
-    deep = fields_with(type(block), Role.DEPTH, Role.REPEATS)
+    if isinstance(block, Transition):
+        return Kind.TRANSITION
+    if fields_with(type(block), Role.DEPTH, Role.REPEATS):
+        return Kind.BLOCK
     if any(isinstance(op, Upsample) for op in ops):
         return Kind.TOP_DOWN
-    if isinstance(block, Transition) or (halves and began):
+    if halves and began:
         return Kind.TRANSITION
     if any(isinstance(op, MaxPool) and op.stride == 1 for op in ops):
         return Kind.PYRAMID
     if all(map(joins, ops)):
         return Kind.JOIN
-    if deep or any(map(joins, ops)):
+    if any(map(joins, ops)):
         return Kind.BLOCK
     return Kind.CONV if began else Kind.STEM
 
@@ -208,7 +211,7 @@ def _written(block: Block) -> Iterator[Fact]:
     for name in (*inside, *deep, *middle, *last):
         value = getattr(block, name)
         usual = defaults[name] is not MISSING and value == defaults[name]
-        yield Fact(name.replace("_", " "), "as others" if value is None else value, usual=usual)
+        yield Fact(name.replace("_", " "), value, usual=usual)
 
 
 def _followed(kind: Kind, sources: tuple[int, ...], shape: Shape, joined: list[Shape]) -> Iterator[Fact]:

@@ -159,16 +159,15 @@ def _box(box: Box) -> dict[str, str]:
         fill = other_fill or fill
     styles = ["filled", "rounded", *(["dashed"] if box.training_only or box.status == "removed" else [])]
     rows = [f'<TR><TD><FONT COLOR="{ink}"><B>{escape(box.title)}</B></FONT></TD></TR>']
-    rows += [f"<TR><TD>{_line(line, ink)}</TD></TR>" for line in box.lines]
+    rows += [f'<TR><TD HEIGHT="{9 if line.small else 12}">{_line(line, ink)}</TD></TR>' for line in box.lines]
     classes = [box.kind.name.lower(), *([box.status] if box.status else []), *(["training-only"] * box.training_only)]
     return {
-        "label": f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0.5">{"".join(rows)}</TABLE>>',
+        "label": f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{"".join(rows)}</TABLE>>',
         "style": ",".join(styles),
         "fillcolor": fill,
         "color": border,
         "penwidth": width,
         "class": " ".join(classes),
-        "tooltip": box.name,
     }
 
 
@@ -192,7 +191,8 @@ def _heading(drawing: Drawing) -> str:
         if any(box.status == status for box in drawing.boxes)
     ]
     cells = (
-        f'<TD BORDER="1" COLOR="{border}" BGCOLOR="{fill}" CELLPADDING="3">{escape(text)}</TD>'
+        f'<TD BORDER="1" COLOR="{border}" BGCOLOR="{fill}" FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="11"></TD>'
+        f'<TD ALIGN="LEFT">{escape(text)} </TD>'
         for text, fill, border in (*kinds, *statuses)
     )
     legend = f'<TABLE ALIGN="LEFT" BORDER="0" CELLSPACING="4"><TR>{"".join(cells)}</TR></TABLE>'
