@@ -21,7 +21,7 @@ FONT = "DejaVu Sans,Verdana,Helvetica,Arial,sans-serif"  # widest first: text me
 INK, FADED, PAPER, BAND, EDGE = "#1f2933", "#5b6773", "#ffffff", "#f1f3f5", "#5b6773"
 CHANGED, ADDED = "#a8320a", "#0b6b4b"
 
-SMALL = ' POINT-SIZE="7.5"'
+SMALL = ' POINT-SIZE="8"'
 
 # Fill and border of each kind: tints of Okabe and Ito's palette, told apart with any colour vision; INK on each is
 # readable (contrast above 9). On a ground of its own, PAPER, so that a dark page changes nothing.
@@ -159,7 +159,7 @@ def _box(box: Box) -> dict[str, str]:
         fill = other_fill or fill
     styles = ["filled", "rounded", *(["dashed"] if box.training_only or box.status == "removed" else [])]
     rows = [f'<TR><TD><FONT COLOR="{ink}"><B>{escape(box.title)}</B></FONT></TD></TR>']
-    rows += [f'<TR><TD HEIGHT="{9 if line.small else 12}">{_line(line, ink)}</TD></TR>' for line in box.lines]
+    rows += [f'<TR><TD HEIGHT="{10 if line.small else 12}">{_line(line, ink)}</TD></TR>' for line in box.lines]
     classes = [box.kind.name.lower(), *([box.status] if box.status else []), *(["training-only"] * box.training_only)]
     return {
         "label": f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{"".join(rows)}</TABLE>>',
