@@ -161,8 +161,8 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
         InputError: shapes that do not fit, with the node's name.
     """
     where = architecture.name
-    layers, features = written_out(architecture, blocks)
-    layers[:] = _planned(architecture, layers)
+    layers, features = lower_nodes(architecture, blocks)
+    detect = Lowering("detect", architecture.activation, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -172,7 +172,6 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            detect = Lowering("detect", architecture.activation, layers)
             yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
@@ -181,8 +180,18 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
     return Graph(tuple(layers), lead, aux).flattened()
 
 
+def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of the image and of every node, for an image of `NOMINAL` pixels; by node, what it passes on.
+
+    Raises:
+        InputError: shapes that do not fit, or a RepConv planned where there is no 3x3 conv.
+    """
+    layers, features = written_out(architecture, blocks)
+    return _planned(architecture, layers), features
+
+
 def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
-    """The layers of all nodes as their blocks write them, for an image of `NOMINAL` pixels; what each node passes on.
+    """As `lower_nodes`, but as the blocks write the layers, before a plan makes some of them RepConvs.
 
     Raises:
         InputError: shapes that do not fit, with the node's name.
