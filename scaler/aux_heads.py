@@ -41,7 +41,7 @@ def aux(architecture: Architecture, reading: str | Sequence[str]) -> Architectur
     scaled = bare.replace(nodes=(*bare.nodes, *nodes), aux=tuple(node.name for node in nodes))
     for name, own, level in zip(reading, _strides(scaled), scaled.strides, strict=True):
         if own != level:
-            raise ScaleError(f"{where}: {name} has stride {own}, its level {level}; name them finest first")
+            raise ScaleError(f"{where}: {name} has stride {own}, the head of its level {level}; name them finest first")
     return architecture if by_rule(scaled) == by_rule(architecture) else scaled
 
 
@@ -56,8 +56,9 @@ def without_aux(architecture: Architecture) -> Architecture:
 def _read(architecture: Architecture, name: str, *, partial: bool) -> str:
     """What an auxiliary head reads of a feature."""
     block = next(node.block for node in architecture.nodes if node.name == name)
-    extended = isinstance(block, Elan) and block.groups > 1
-    return f"{name}.group{block.groups}.out" if partial and extended else name
+    if partial and isinstance(block, Elan) and block.groups > 1:
+        return f"{name}.group{block.groups}.out"
+    return name
 
 
 def _convs(architecture: Architecture, reading: Sequence[str]) -> Iterator[Node]:

@@ -64,7 +64,8 @@ def scale(
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below (with --stages, --size is used where it fits). Without --output, the architecture file goes to stdout.
+    Scalings are applied in the order of the options below; beside --stages, --size comes first where it can. Without
+    --output, the architecture file goes to stdout.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """

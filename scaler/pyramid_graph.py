@@ -10,6 +10,7 @@ what leaves it. So a block may be one node or be written out layer by layer.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from ..blocks.ops import Conv, MaxPool, RepConv, Shape, Upsample
 from .architecture import IMAGE, NOMINAL, Architecture, owner_of
@@ -174,7 +175,7 @@ class Pyramid:
             ScaleError: the graph is no pyramid with a top-down and a bottom-up path; the message names what is not.
         """
         where, strides = f"{architecture.name}: stages", architecture.strides
-        if any(coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
+        if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
             raise ScaleError(
                 f"{where}: its heads stand at strides {_listed(strides)}; each must be twice the one before"
             )
@@ -224,12 +225,17 @@ class Pyramid:
         parts += [(self.head(i), {levels[i].bottom_up}) for i in range(top + 1)]
         parts += [(self.aux(i), {levels[i].top_down}) for i in range(top + 1)]
         for part, sources in parts:
-            for name in part:
+            for name in sorted(part):
                 for read in self.wiring.reads[name]:
                     if read not in part | sources:
+                        mend = (
+                            "take its auxiliary heads away first (aux: none)"
+                            if name in self.wiring.aux_only
+                            else "levels can be added and dropped where each is made of its neighbours alone"
+                        )
                         raise ScaleError(
                             f"{architecture.name}: stages: node {name} reads {read}, which is no feature of its level; "
-                            f"levels can be added and dropped where each is made of its neighbours' alone"
+                            f"{mend}"
                         )
         outside = set(self.wiring.reads).difference({IMAGE}, *(part for part, _ in parts))
         if outside:
@@ -256,7 +262,7 @@ def _level(wiring: Wiring, place: int) -> Level:
 
 
 def _before_pooling(wiring: Wiring, pooled: str | None, stride: int) -> str | None:
-    """The last node at this stride that all goes through before it is pooled without halving; `pooled` if nothing is."""
+    """The last node at this stride that everything goes through before it is pooled without being halved."""
     if pooled is None:
         return None
     layers = wiring.architecture.graph().layers

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import floor
+from math import floor, inf
 
 from ..blocks.ops import Anchors
 from ..blocks.roles import Block, Role, fields_with
@@ -32,7 +32,8 @@ def stages(
     inverse, and rounds down.
 
     Anchors of a new level are the coarsest level's times 2, as the stride is; with `anchors` (for every level of the
-    result w, h, w, h, … in pixels, finest first), those. With `p4-p6` the finest level goes too, its backbone stage stays.
+    result w, h, w, h, … in pixels, finest first), those. Where a span begins further up, as `p4-p6`, the finest levels
+    go, and their backbone stages stay.
 
     Raises:
         ScaleError: the number is not one from 2 to 5, the levels are none of its own, the graph is no pyramid, the
@@ -69,7 +70,7 @@ def _wanted(architecture: Architecture, levels: int | str) -> tuple[int, int]:
     else:
         raise ScaleError(f"{where}: {levels!r} is neither a number of levels nor a span of them, as p3-p6")
     if not FEWEST <= last - first + 1 <= MOST:
-        raise ScaleError(f"{where}: {levels} asks for {last - first + 1} levels; use from {FEWEST} to {MOST}")
+        raise ScaleError(f"{where}: {levels} means {last - first + 1} of them; use from {FEWEST} to {MOST}")
     if first >= _numbers(architecture)[-1]:
         raise ScaleError(f"{where}: {levels} drops all levels but one; add coarser ones first")
     return first, last
@@ -80,7 +81,7 @@ def _anchors(architecture: Architecture, given: Sequence[Sequence[float]]) -> tu
     if len(given) != len(architecture.heads):
         raise ScaleError(f"{where}: {len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid")
     for level in given:
-        if not level or len(level) % 2 or not all(isinstance(side, int | float) for side in level):
+        if not level or len(level) % 2 or not all(isinstance(side, int | float) and 0 < side < inf for side in level):
             raise ScaleError(f"{where}: {level!r} is no list of widths and heights in pixels, as [10, 13, 16, 30]")
     return tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in given)
 
@@ -93,51 +94,40 @@ def _with_coarser(architecture: Architecture) -> Architecture:
     top = len(pyramid.levels) - 1
     _check_size(base, 2 * last.stride)
 
-    names: dict[str, str] = {}  # of the copies, by the node that each is a copy of
+    stage, up, head, aux = (
+        part(top) for part in (pyramid.backbone_step, pyramid.bottom_up_step, pyramid.head, pyramid.aux)
+    )
+    down = pyramid.top_down_step(top - 1)
     moved = {name: _numbered(name, last.number, 1) or name for name in pyramid.pooling}
-    parts = (pyramid.backbone_step(top), pyramid.bottom_up_step(top), pyramid.head(top), pyramid.aux(top))
-    for part, number in (*((part, last.number) for part in parts), (pyramid.top_down_step(top - 1), below.number)):
-        taken = {*(node.name for node in base.nodes), *moved.values(), *names.values()}
-        names.update({name: _new_name(name, number, taken) for name in part})
+    names = _names_of_copies(base, {last.number: stage | up | head | aux, below.number: down}, set(moved.values()))
     pooled, lateral = moved.get(last.top_down, names[last.backbone]), names[below.top_down]
     reads = {**names, below.backbone: last.backbone, below.bottom_up: last.bottom_up, last.top_down: pooled}
 
     def copied(part: frozenset[str], growth: Fraction) -> list[Node]:
-        nodes = (reread(node, reads) for node in base.nodes if node.name in part)
-        return [
-            replace(node, name=names[node.name], block=widened(node.block, WIDTHS, growth, DIVISOR)) for node in nodes
-        ]
+        nodes = (_wider(reread(node, reads), growth) for node in base.nodes if node.name in part)
+        return [replace(node, name=names[node.name]) for node in nodes]
 
-    def growth(feature: str, before: str) -> Fraction:
-        width, narrower = (pyramid.wiring.shapes[name].channels for name in (feature, before))
-        wanted = Fraction(width + max(0, width - narrower), width)
-        return Fraction(rounded(width, wanted, DIVISOR), width)
+    def width(name: str) -> int:
+        return pyramid.wiring.shapes[name].channels
 
-    shapes = pyramid.wiring.shapes
-    neck = growth(last.bottom_up, below.bottom_up)
-    step = Fraction(shapes[last.bottom_up].channels, shapes[below.bottom_up].channels)
+    neck = _growth(width(last.bottom_up), width(below.bottom_up))
     behind = [
-        (last.backbone, copied(pyramid.backbone_step(top), growth(last.backbone, below.backbone))),
-        (last.top_down, copied(pyramid.top_down_step(top - 1), step)),
-        (last.bottom_up, copied(pyramid.bottom_up_step(top), neck)),
-        (last.head, copied(pyramid.head(top), growth(last.head, below.head))),
+        (last.backbone, copied(stage, _growth(width(last.backbone), width(below.backbone)))),
+        (last.top_down, copied(down, Fraction(width(last.bottom_up), width(below.bottom_up)))),
+        (last.bottom_up, copied(up, neck)),
+        (last.head, copied(head, _growth(width(last.head), width(below.head)))),
     ]
-    aux, partial = base.aux, ""
+    partial = _inside(base, pyramid.aux(top - 1), below.top_down)
     if base.aux:
-        behind.append((aux[top], copied(pyramid.aux(top), growth(aux[top], aux[top - 1]))))
-        partial = _inside(base, pyramid.aux(top - 1), below.top_down)
-        aux = (*aux[:-1], redirected(aux[top], {last.top_down: lateral}), reads[aux[top]])
+        behind.append((base.aux[top], copied(aux, _growth(width(base.aux[top]), width(base.aux[top - 1])))))
 
     def kept(node: Node) -> Node:
         if node.name in pyramid.pooling:
-            block = widened(node.block, WIDTHS, neck, DIVISOR)
-            node = reread(node, {**moved, last.backbone: names[last.backbone]})
-            return replace(node, name=moved[node.name], block=block)
-        if node.name in pyramid.aux(top):
+            node = _wider(reread(node, {**moved, last.backbone: names[last.backbone]}), neck)
+            return replace(node, name=moved[node.name])
+        if node.name in aux:
             return reread(node, {last.top_down: lateral + partial})
-        if node.name in pyramid.top_down_step(top - 1) | pyramid.bottom_up_step(top):
-            return reread(node, {last.top_down: lateral})
-        return node
+        return reread(node, {last.top_down: lateral}) if node.name in down | up else node
 
     nodes: list[Node] = []
     for node in base.nodes:
@@ -148,7 +138,8 @@ def _with_coarser(architecture: Architecture) -> Architecture:
         tuple(nodes),
         heads=(*base.heads, reads[last.head]),
         anchors=(*base.anchors, tuple((ANCHOR_GROWTH * w, ANCHOR_GROWTH * h) for w, h in base.anchors[-1])),
-        aux=aux,
+        aux=tuple(redirected(name, {last.top_down: lateral}) for name in base.aux)
+        + tuple(reads[name] for name in base.aux[top:]),
         rep=_planned_copies(base.rep, names, moved),
     )
 
@@ -209,8 +200,12 @@ def _check_size(architecture: Architecture, stride: int) -> None:
         good = max(1, round(architecture.size / stride)) * stride
         raise ScaleError(
             f"{architecture.name}: stages: its size {architecture.size} is not a multiple of the new largest stride, "
-            f"{stride}; give it another resolution first, such as {good}"
+            f"{stride}; scale its resolution first, to {good} (--size {good})"
         )
+
+
+def _wider(node: Node, factor: Fraction) -> Node:
+    return replace(node, block=widened(node.block, WIDTHS, factor, DIVISOR))
 
 
 def _narrowed(block: Block, factor: Fraction) -> Block:
@@ -222,6 +217,12 @@ def _narrowed(block: Block, factor: Fraction) -> Block:
         if value is not None
     }
     return replace(block, **scaled)  # type: ignore[type-var]
+
+
+def _growth(width: int, before: int) -> Fraction:
+    """New level's widths to the last level's, whose feature is `width` wide; `before` is that of the level before it."""
+    wanted = Fraction(width + max(0, width - before), width)
+    return Fraction(rounded(width, wanted, DIVISOR), width)
 
 
 def _inside(architecture: Architecture, part: frozenset[str], feature: str) -> str:
@@ -236,12 +237,20 @@ def _numbered(name: str, number: int, step: int) -> str | None:
     return changed if count else None
 
 
-def _new_name(name: str, number: int, taken: set[str]) -> str:
-    """A free name for the copy, at the next level, of a node of level `number`."""
-    new = _numbered(name, number, 1) or f"{name}_p{number + 1}"
-    while new in taken:
-        new = f"{new}_p{number + 1}"
-    return new
+def _names_of_copies(
+    architecture: Architecture, parts: Mapping[int, frozenset[str]], taken: set[str]
+) -> dict[str, str]:
+    """A free name for the copy, at the next level, of each node of these parts, which are given by level."""
+    taken = taken.union(node.name for node in architecture.nodes)
+    names: dict[str, str] = {}
+    for number, part in parts.items():
+        for name in sorted(part):
+            new = _numbered(name, number, 1) or f"{name}_p{number + 1}"
+            while new in taken:
+                new = f"{new}_p{number + 1}"
+            names[name] = new
+            taken.add(new)
+    return names
 
 
 def _planned_copies(
