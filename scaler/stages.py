@@ -220,7 +220,7 @@ def _narrowed(block: Block, factor: Fraction) -> Block:
 
 
 def _growth(width: int, before: int) -> Fraction:
-    """New level's widths to the last level's, whose feature is `width` wide; `before` is that of the level before it."""
+    """What multiplies the last level's widths to give a new one's, from the widths of the last two levels' features."""
     wanted = Fraction(width + max(0, width - before), width)
     return Fraction(rounded(width, wanted, DIVISOR), width)
 

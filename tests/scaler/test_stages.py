@@ -121,6 +121,22 @@ def test_widths_go_on_as_the_last_two_levels_did() -> None:
     assert (wide["head.p5"], wide["head.p6"]) == (1024, 1536)
 
 
+def test_a_new_level_is_no_narrower_than_the_last() -> None:
+    four = catscale.load("yolov7").scale(width={"backbone.p5": 0.25}).scale(stages=4)
+    blocks = {node.name: node.block for node in four.nodes}
+    assert blocks["backbone.p6.elan"] == blocks["backbone.p5.elan"]
+    assert blocks["backbone.p6.elan"].out == 256  # type: ignore[attr-defined]
+
+
+def test_what_was_rounded_up_is_rounded_down_on_the_way_back() -> None:
+    """A pooling of 88 beside a neck of 32, 64: at 96, 88 x 96 / 64 = 132 becomes 136."""
+    base = catscale.load("yolov7").scale(width=0.125)
+    base = base.scale(width={"neck.p5.spp": 1.3}).replace(name="odd")
+    four = base.scale(stages=4)
+    assert [node.block.out for a in (base, four) for node in a.nodes if node.name.endswith("spp")] == [88, 136]  # type: ignore[attr-defined]
+    assert four.scale(stages=3).replace(name="odd") == base
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     base=bases,
@@ -275,7 +291,7 @@ def test_from_the_command_line(cli: CommandLine, tmp_path: Path) -> None:
 
 def test_levels_anchors_and_nodes_as_words(cli: CommandLine, tmp_path: Path) -> None:
     """A size for which the dropped level was too coarse is one for the rest."""
-    arguments = ["--stages", "p3-p4", "--size", 1296, "--anchors", "10,13", "--anchors", "30,61.5,62,45"]
+    arguments = ["--stages", "-2", "--size", 1296, "--anchors", "10,13", "--anchors", "30,61.5,62,45"]
     done = cli("scale", "yolov7-w6", *arguments, "--aux", "stem.conv,neck.p4.spp", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "aux: stem.conv has stride 2, the head of its level 8" in done.stderr
