@@ -296,7 +296,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
                 f"{where}: node {node.name}: takes {wanted}, not {len(node.inputs)}: {', '.join(node.inputs)}"
             )
         for name in node.inputs:
-            owner = _owner(name, everywhere) or name
+            owner = owner_of(name, everywhere) or name
             if owner in before:
                 continue
             if owner not in everywhere:
@@ -310,7 +310,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
         before.add(node.name)
 
 
-def _owner(name: str, nodes: dict[str, Node]) -> str | None:
+def owner_of(name: str, nodes: dict[str, Node]) -> str | None:
     """The node that a reference is to, or to a layer inside of."""
     parts = name.split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -326,7 +326,7 @@ def _path(source: str, target: str, nodes: dict[str, Node]) -> list[str] | None:
             return [name]
         seen.add(name)
         for entry in nodes[name].inputs if name in nodes else ():
-            owner = _owner(entry, nodes)
+            owner = owner_of(entry, nodes)
             if owner and owner not in seen and (found := search(owner)):
                 return [*found, name]
         return None

@@ -24,11 +24,28 @@ CompoundOption = Annotated[
 ExponentOption = Annotated[
     float | None, typer.Option(help="With --compound: transitions scale with r ** this. 1 is the paper's rule.")
 ]
+StagesOption = Annotated[
+    str | None, typer.Option(help="Number of pyramid levels, +1 or -1 for one more or less, or a span such as p4-p6.")
+]
+AnchorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="With --stages: w,h,w,h,... in pixels of a level; once for each level of the result, finest first."
+    ),
+]
+AuxOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Auxiliary heads: auto, partial (before an E-ELAN's groups are merged), full, none, or the nodes to read."
+    ),
+]
 DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
 
 
 def scale(
     arch: ArchArg,
+    stages: StagesOption = None,
+    anchors: AnchorsOption = None,
     width: WidthOption = None,
     depth: DepthOption = None,
     compound: CompoundOption = None,
@@ -38,17 +55,24 @@ def scale(
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
+    aux: AuxOption = None,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below. Without --output, the architecture file goes to stdout.
+    Scalings are applied in the order of the options below; beside --stages, --size comes first where it can. Without
+    --output, the architecture file goes to stdout.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
+    base = load(arch)
+    at_once = stages and size and size % base.strides[-1] == 0  # more levels may need it, fewer may allow others
     given = {
+        **({"resolution": size} if at_once else {}),
+        "stages": _levels(stages, base),
+        "anchors": [_sides(level) for level in anchors] if anchors else None,
         "width": _factor("width", width),
         "depth": _factor("depth", depth),
         "compound": _factor("compound", compound),
@@ -56,11 +80,11 @@ def scale(
         "divisor": divisor,
         "transition": down,
         "extend": extend,
-        "resolution": size,
+        **({} if at_once else {"resolution": size}),
         "activation": activation,
+        "aux": aux.split(",") if aux and "," in aux else aux,
     }
     scalings = {name: value for name, value in given.items() if value is not None}
-    base = load(arch)
     scaled = apply(base, scalings)
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
     if output:
@@ -87,6 +111,21 @@ def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | 
     if len(factors) < len(words) or ("" in factors and len(words) > 1):
         raise InputError(f"--{option} {' '.join(words)}: give one factor of the whole, or one of each part")
     return factors.get("", factors)
+
+
+def _levels(word: str | None, base: Architecture) -> int | str | None:
+    """`4` and, counted from the base's, `+1` and `-1` as a number of levels; a span as it stands."""
+    if word is None or not word.removeprefix("+").removeprefix("-").isdecimal():
+        return word
+    return len(base.heads) + int(word) if word[0] in "+-" else int(word)
+
+
+def _sides(level: str) -> list[float]:
+    """`10,13,16,30` as numbers."""
+    try:
+        return [float(side) for side in level.split(",")]
+    except ValueError as error:
+        raise InputError(f"--anchors {level}: expected widths and heights in pixels, such as 10,13,16,30") from error
 
 
 def _compare(base: Architecture, scaled: Architecture) -> None:

@@ -15,10 +15,12 @@ from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
+from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes
 from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
+from .stages import stages
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
 
@@ -101,7 +103,7 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
     """Every ELAN becomes an E-ELAN with `groups` groups; 1 gives back the ELANs.
 
     Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
-    cardinality is merged ("partial auxiliary head").
+    cardinality is merged ("partial auxiliary head"); one that reads the sum of an E-ELAN (`aux: full`) goes on to.
 
     Raises:
         ScaleError: `groups` is not a whole number above zero, or there is no ELAN.
@@ -117,7 +119,7 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
 
     def partial_aux(name: str) -> str:
         elan = next((elan for elan in elans if name == elan or name.startswith(f"{elan}.group")), None)
-        if elan is None:
+        if elan is None or (name == elan and elans[elan].groups > 1):
             return name
         return f"{elan}.group{groups}.out" if groups > 1 else elan
 
@@ -187,8 +189,14 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "resolution": resolution,
     "activation": activation,
     "implicit": implicit,
+    "stages": stages,
+    "aux": aux,
 }
-SETTINGS = {"exponent": ("compound",), "divisor": ("width", "compound")}  # of which scalings; beside them, by name
+SETTINGS = {
+    "exponent": ("compound",),
+    "divisor": ("width", "compound"),
+    "anchors": ("stages",),
+}  # of which scalings; beside them, by name
 
 
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
@@ -228,4 +236,6 @@ def _setting(name: str, value: Any) -> Any:
 def _worded(value: Any) -> str:
     if isinstance(value, Mapping):
         return "".join(f"-{part}{factor}" for part, factor in value.items())
+    if isinstance(value, list | tuple):
+        return "".join(f"-{part}" for part in value)
     return f"-{value}" if isinstance(value, str | bool) else str(value)

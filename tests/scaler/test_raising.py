@@ -28,7 +28,7 @@ whole = st.sampled_from([2.0, 3.0])
 def test_a_model_of_the_zoo_written_out_by_layer_comes_back_node_by_node(name: str) -> None:
     model = catscale.load(name)
     by_rule = tuple(replace(node, released=None) for node in model.nodes)
-    assert named_by_place(raised(by_layer(name))) == model.replace(nodes=by_rule)
+    assert named_by_place(raised(by_layer(model))) == model.replace(nodes=by_rule)
 
 
 @pytest.mark.parametrize("name", catscale.names())

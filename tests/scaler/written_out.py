@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 
-import catscale
 from catscale.blocks.convs import ConvNode, RepConvNode
 from catscale.blocks.ops import Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, TakeGroup, Upsample
 from catscale.blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
@@ -67,9 +66,8 @@ class Writer:
         return Architecture("written", size, tuple(self.nodes), tuple(heads), (ANCHORS,) * len(heads), classes=2)
 
 
-def by_layer(name: str) -> Architecture:
-    """A model of the zoo, every layer a node of its own under a name that says nothing, in the order of its layers."""
-    architecture = catscale.load(name)
+def by_layer(architecture: Architecture) -> Architecture:
+    """The same detector, every layer a node of its own under a name that says nothing, in the order of its layers."""
     nodes = tuple(replace(node, released=None) for node in architecture.nodes)
     net = wiring(architecture.replace(nodes=nodes))
     folded = {net.source(layer.name) for layer in net.layers.values() if isinstance(layer.op, TakeGroup)}
