@@ -163,8 +163,8 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
         InputError: shapes that do not fit, with the node's name.
     """
     where = architecture.name
-    layers, features = written_out(architecture, blocks)
-    layers[:] = _planned(architecture, layers)
+    layers, features = lower_nodes(architecture, blocks)
+    detect = Lowering("detect", architecture.activation, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -174,7 +174,6 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            detect = Lowering("detect", architecture.activation, layers)
             yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
@@ -183,8 +182,18 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
     return Graph(tuple(layers), lead, aux).flattened(apart)
 
 
+def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of the image and of every node, for an image of `NOMINAL` pixels; by node, what it passes on.
+
+    Raises:
+        InputError: shapes that do not fit, or a RepConv planned where there is no 3x3 conv.
+    """
+    layers, features = written_out(architecture, blocks)
+    return _planned(architecture, layers), features
+
+
 def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
-    """The layers of all nodes as their blocks write them, for an image of `NOMINAL` pixels; what each node passes on.
+    """As `lower_nodes`, but as the blocks write the layers, before a plan makes some of them RepConvs.
 
     Raises:
         InputError: shapes that do not fit, with the node's name.
@@ -289,7 +298,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
                 f"{where}: node {node.name}: takes {wanted}, not {len(node.inputs)}: {', '.join(node.inputs)}"
             )
         for name in node.inputs:
-            owner = _owner(name, everywhere) or name
+            owner = owner_of(name, everywhere) or name
             if owner in before:
                 continue
             if owner not in everywhere:
@@ -303,7 +312,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
         before.add(node.name)
 
 
-def _owner(name: str, nodes: dict[str, Node]) -> str | None:
+def owner_of(name: str, nodes: dict[str, Node]) -> str | None:
     """The node that a reference is to, or to a layer inside of."""
     parts = name.split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -319,7 +328,7 @@ def _path(source: str, target: str, nodes: dict[str, Node]) -> list[str] | None:
             return [name]
         seen.add(name)
         for entry in nodes[name].inputs if name in nodes else ():
-            owner = _owner(entry, nodes)
+            owner = owner_of(entry, nodes)
             if owner and owner not in seen and (found := search(owner)):
                 return [*found, name]
         return None

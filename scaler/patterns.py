@@ -34,7 +34,7 @@ def dense(net: Wiring, end: str) -> Iterator[Guess]:
     conv, parts = net.conv(end, 1), _joined(net, end)
     if conv is None:
         return
-    for first in range(1, len(parts)):  # the block's input may be several parts itself
+    for first in range(1, len(parts) - 1):  # the block's input may be several parts itself; one layer is a one-shot
         layer = net.conv(parts[first])
         before = net.source(parts[first])
         if layer is None:
@@ -153,8 +153,8 @@ PATTERNS: tuple[Pattern, ...] = (
     grouped_elan,
     elan,
     csp,
-    one_shot,
     dense,
+    one_shot,
     dark_block,
 )
 

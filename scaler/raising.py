@@ -51,7 +51,7 @@ def _matches(pattern: Pattern, net: Wiring, architecture: Architecture) -> list[
     """Blocks of one pattern, no two of which share a node."""
     found: list[Match] = []
     taken: set[str] = set()
-    for node in architecture.nodes:
+    for node in reversed(architecture.nodes):  # the end of a dense block before the ends that its layers could be
         if net.sizes[node.name] > 1 and not isinstance(node.block, Fold):
             continue  # a block already
         for guess in pattern(net, net.features[node.name].layer):

@@ -15,9 +15,12 @@ from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
+from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes
+from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
+from .stages import stages
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
 
@@ -40,12 +43,13 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
 def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
-    Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
-    the nearest whole number.
+    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are
+    concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to the nearest whole number.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
+    architecture = raised(architecture)
     factors = factors_of_nodes("depth", architecture, factor)
     return each(
         architecture,
@@ -71,6 +75,7 @@ def compound(
 
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
+    architecture = raised(architecture)
     deeper = depth(architecture, factor)
     if not concatenated_widths(architecture):
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
@@ -98,7 +103,7 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
     """Every ELAN becomes an E-ELAN with `groups` groups; 1 gives back the ELANs.
 
     Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
-    cardinality is merged ("partial auxiliary head").
+    cardinality is merged ("partial auxiliary head"); one that reads the sum of an E-ELAN (`aux: full`) goes on to.
 
     Raises:
         ScaleError: `groups` is not a whole number above zero, or there is no ELAN.
@@ -107,13 +112,14 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    architecture = raised(architecture)
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
         raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
 
     def partial_aux(name: str) -> str:
         elan = next((elan for elan in elans if name == elan or name.startswith(f"{elan}.group")), None)
-        if elan is None:
+        if elan is None or (name == elan and elans[elan].groups > 1):
             return name
         return f"{elan}.group{groups}.out" if groups > 1 else elan
 
@@ -140,7 +146,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
         raise ScaleError(
             f"{architecture.name}: transition: no kind is called {kind!r}; {nearest(str(kind), TRANSITIONS)}"
         )
-    wanted = TRANSITIONS[kind]
+    wanted, architecture = TRANSITIONS[kind], raised(architecture)
     found = {type(node.block) for node in architecture.nodes if isinstance(node.block, Transition)}
     if not found:
         raise ScaleError(f"{architecture.name}: transition: it has none of {', '.join(TRANSITIONS)}")
@@ -183,8 +189,14 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "resolution": resolution,
     "activation": activation,
     "implicit": implicit,
+    "stages": stages,
+    "aux": aux,
 }
-SETTINGS = {"exponent": ("compound",), "divisor": ("width", "compound")}  # of which scalings; beside them, by name
+SETTINGS = {
+    "exponent": ("compound",),
+    "divisor": ("width", "compound"),
+    "anchors": ("stages",),
+}  # of which scalings; beside them, by name
 
 
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
@@ -224,4 +236,6 @@ def _setting(name: str, value: Any) -> Any:
 def _worded(value: Any) -> str:
     if isinstance(value, Mapping):
         return "".join(f"-{part}{factor}" for part, factor in value.items())
+    if isinstance(value, list | tuple):
+        return "".join(f"-{part}" for part in value)
     return f"-{value}" if isinstance(value, str | bool) else str(value)

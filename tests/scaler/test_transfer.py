@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import catscale
+import pytest
 import torch
 from torch import nn
 
