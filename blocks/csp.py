@@ -20,13 +20,14 @@ class DarkBlock:
 
     out: OutsideWidth
     reversed: bool = False
+    residual: bool = True
 
     arity: ClassVar[int | None] = 1
     __pydantic_config__ = CLOSED
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        residual = all_of(x.shape.channels == self.out)
+        residual = self.residual and all_of(x.shape.channels == self.out)
         return dark_block(net, x, self.out // 2, self.out, residual=residual, reverse=self.reversed)
 
 

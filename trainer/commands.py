@@ -165,6 +165,8 @@ def val(
     folder.trained_weights(which)
     size = facts.size_px if size is None else size
     check_size(size, folder.read_architecture().strides[-1], str(run))
+    if not (data or facts.data):
+        raise InputError(f"{run}: was not trained here and names no data; name some with --data")
     dataset = open_dataset(data or facts.data)
     _check_classes(facts, run, dataset)
     chosen = dataset.split(split)

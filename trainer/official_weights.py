@@ -6,6 +6,7 @@ import torch
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
+from ..scaler.aux_heads import without_aux
 from ..scaler.build import build, deploy
 from ..scaler.documents import write_text, written
 from ..scaler.official.checkpoints import disagreements, from_official, to_official
@@ -79,19 +80,31 @@ def _weights(
     if checkpoint.config is not None:
         imported = import_document(checkpoint.config, f"{where}: its model file", source.stem)
     if arch is not None:
-        architecture = load(arch)
+        architecture, notes = _with_heads_of(checkpoint, load(arch))
         if imported is not None and imported.architecture.strides != architecture.strides:
             raise InputError(f"{where}: has levels at strides {imported.architecture.strides}, not as {arch} has them")
         return (
             architecture,
             from_official(checkpoint.tensors, architecture, where=where),
-            disagreements(checkpoint, architecture),
+            (*notes, *disagreements(checkpoint, architecture)),
         )
     if imported is None:
         raise InputError(f"{where}: a plain state dict does not say its architecture; name it with --arch")
     architecture = imported.architecture
     state = from_official(checkpoint.tensors, architecture, imported.slots, where)
     return architecture, state, disagreements(checkpoint, architecture)
+
+
+def _with_heads_of(checkpoint: Checkpoint, architecture: Architecture) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture without what only training needs, where the checkpoint is that of a deployed model."""
+    notes: list[str] = []
+    if architecture.aux and not any(".m2." in key for key in checkpoint.tensors):
+        architecture = without_aux(architecture)
+        notes.append("it has no auxiliary heads, and the run folder's architecture has none")
+    if architecture.implicit and not any(key.endswith(".implicit") for key in checkpoint.tensors):
+        architecture = architecture.replace(implicit=False)
+        notes.append("it has no implicit vectors, and the run folder's architecture has none")
+    return architecture, tuple(notes)
 
 
 def export_weights(folder: Path, output: Path, form: str = "train", which: Which = "best") -> Path:

@@ -200,7 +200,7 @@ def _compare(
         first = wrong[0]
         raise InputError(
             f"{where}: weights of another architecture: {first.key} {first.what}; {matching} of {len(mapped)} tensors "
-            "match. Name the architecture that they were trained with"
+            "match; name the architecture that they were trained with"
         )
 
 

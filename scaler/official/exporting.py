@@ -88,14 +88,14 @@ class _Writer:
         return tuple(self.found)
 
     def _composite(self, end: Layer) -> None:
-        module, repeats = self.whole[end.node]
+        module, repeats, rest = self.whole[end.node]
         inside = [layer for layer in self.graph.layers if layer.node == end.node]
         names = {layer.name for layer in inside}
         (source,) = {name for layer in inside for name in layer.inputs} - names
         node = next(node for node in self.architecture.nodes if node.name == end.node)
         out = self.shapes[end.name].channels
         self._check_width(end, out)
-        self._row(end, (source,), module, [out], COMPOSITES[module].slots(node.built), repeats)
+        self._row(end, (source,), module, [out, *rest], COMPOSITES[module].slots(node.built), repeats)
 
     def _layer(self, layer: Layer) -> None:
         op = layer.op
@@ -203,8 +203,8 @@ class _Writer:
         return InputError(f"{self.architecture.name}: no official {self.form} form: node {place}: {what}; {mend}")
 
 
-def _whole_nodes(architecture: Architecture) -> dict[str, tuple[str, int]]:
-    """Nodes that are one official row, with its module and repeats: inside, everything is as released and private."""
+def _whole_nodes(architecture: Architecture) -> dict[str, tuple[str, int, list[Any]]]:
+    """Nodes that are one official row, as `composite_of` gives it: inside, everything is as released and private."""
     found = {node.name: kind for node in architecture.nodes if (kind := composite_of(node.built))}
     graph = architecture.graph()
     names = {node.name for node in architecture.nodes}

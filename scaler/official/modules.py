@@ -7,12 +7,12 @@ Source: facts of the released YOLOv7 and YOLOR models.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...blocks.convs import ConvNode, RepConvNode
 from ...blocks.csp import CspA, CspB, DarkBlock
-from ...blocks.errors import nearest
+from ...blocks.errors import InputError, nearest
 from ...blocks.ops import (
     Activation,
     Add,
@@ -93,10 +93,12 @@ PLAIN = ("Conv", "RepConv", "MP", "SP", "ReOrg", "Concat", "Chuncat", "Shortcut"
 MODULES = (*PLAIN, *COMPOSITES, *HEADS)
 
 
-def composite_of(block: Block) -> tuple[str, int] | None:
-    """The official module that is exactly this block, with its number of repeats."""
+def composite_of(block: Block) -> tuple[str, int, list[Any]] | None:
+    """The official module that is exactly this block, its repeats, and its arguments after the channels."""
+    if isinstance(block, DarkBlock) and block == DarkBlock(block.out, residual=False):
+        return "Bottleneck", 1, [False]
     repeats, out = getattr(block, "repeats", 1), getattr(block, "out", 0)
-    return next((((name, repeats)) for name, kind in COMPOSITES.items() if kind.make(out, repeats) == block), None)
+    return next(((name, repeats, []) for name, kind in COMPOSITES.items() if kind.make(out, repeats) == block), None)
 
 
 def read_block(config: Config, row: Row) -> Block:
@@ -106,10 +108,11 @@ def read_block(config: Config, row: Row) -> Block:
         InputError: the module or its arguments are unknown, or nothing here computes what they ask for.
     """
     if row.module in COMPOSITES:
-        out, *rest = _args(config, row, 1)
-        if rest and not (row.module == "Bottleneck" and rest == [True]):
-            raise config.fault(row, f"args: {rest} after the channels are not supported")
-        return COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
+        match list(row.args):
+            case [out] | [out, True | False] if _counts(out) and (len(row.args) == 1 or row.module == "Bottleneck"):
+                block = COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
+                return replace(block, residual=False) if False in row.args else block  # type: ignore[type-var]
+        raise _unsupported(config, row)
     if row.module not in PLAIN:
         raise config.fault(row, f"unknown module {row.module!r}; {nearest(row.module, MODULES)}")
     return _read_plain(config, row)
@@ -143,13 +146,11 @@ def _read_plain(config: Config, row: Row) -> Block:
             return Fold(GROUPS)
         case "nn.Upsample", [None, 2 | 2.0, "nearest"]:
             return UpsampleNode()
-    raise config.fault(row, f"args: {list(row.args)} are not supported")
+    raise _unsupported(config, row)
 
 
-def _args(config: Config, row: Row, least: int) -> list[Any]:
-    if len(row.args) < least or not _counts(row.args[0]):
-        raise config.fault(row, f"args: expected its channels first, not {list(row.args)}")
-    return list(row.args)
+def _unsupported(config: Config, row: Row) -> InputError:
+    return config.fault(row, f"args: {list(row.args)} are not supported")
 
 
 def _convolution(config: Config, row: Row, rest: list[Any], kernel: int) -> tuple[int, int, int | None, int, Any]:
@@ -159,7 +160,7 @@ def _convolution(config: Config, row: Row, rest: list[Any], kernel: int) -> tupl
     act = {True: "silu", False: "none", None: "none"}.get(act, act)
     counts = all(_counts(value) for value in (kernel, stride, groups)) and kernel % 2
     if len(rest) > 5 or not counts or act not in ("silu", "leaky_relu", "none"):
-        raise config.fault(row, f"args: {list(row.args)} are not supported")
+        raise _unsupported(config, row)
     return kernel, stride, padding, groups, act
 
 

@@ -42,7 +42,8 @@ def official_yaml(architecture: Architecture, form: Form = "train") -> str:
 def _line(each: Written) -> str:
     row = each.row
     sources = [_source(row, source) for source in row.sources]
-    read = str(sources[0]) if len(sources) == 1 else f"[{', '.join(map(str, sources))}]"
+    single = len(sources) == 1 and row.module not in HEADS
+    read = str(sources[0]) if single else f"[{', '.join(map(str, sources))}]"
     args = ", ".join(map(_word, row.args))
     return f"  - [{read}, {row.number}, {row.module}, [{args}]]  # {row.index} {each.layer}"
 

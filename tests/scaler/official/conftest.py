@@ -75,7 +75,8 @@ class OfficialModel:
         x = inputs[0]
         match module:
             case "Conv":
-                c, k, s, p, g, act = (*args, *(None, 1, 1, "None", 1, "nn.SiLU()")[len(args) :])
+                defaults: list[Any] = [None, 1, 1, "None", 1, "nn.SiLU()"]
+                c, k, s, p, g, act = [*args, *defaults[len(args) :]]
                 assert p == "None"
                 return self.conv(name, x, self.channels(c), k, s, g, act)
             case "RepConv":
@@ -100,6 +101,8 @@ class OfficialModel:
             case "nn.Upsample":
                 assert args == ["None", 2, "nearest"]
                 return F.interpolate(x, scale_factor=2.0, mode="nearest")
+            case "Bottleneck":
+                return self._bottleneck(name, x, self.channels(args[0]), add=args[1:] != [False])
         return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
 
     def conv(self, name: str, x: Tensor, c: int, k: int, s: int = 1, g: int = 1, act: str = "nn.SiLU()") -> Tensor:
@@ -147,7 +150,7 @@ class OfficialModel:
         left = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, x.shape[1], 1), c // 2, 3, 2)
         return torch.cat([left, self.conv(f"{name}.cv3", F.max_pool2d(x, 2, 2), c // 2, 1)], 1)
 
-    def _bottleneck(self, name: str, x: Tensor, c: int, n: int = 1, e: float = 0.5, add: bool = True) -> Tensor:
+    def _bottleneck(self, name: str, x: Tensor, c: int, e: float = 0.5, add: bool = True) -> Tensor:
         y = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, int(c * e), 1), c, 3)
         return x + y if add and x.shape[1] == c else y
 

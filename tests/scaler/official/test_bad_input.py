@@ -6,7 +6,7 @@ from typing import Any
 
 import catscale
 import pytest
-from catscale.blocks.csp import CspA
+from catscale.blocks.csp import CspA, DarkBlock
 from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture, RepPlace
@@ -107,6 +107,15 @@ def test_a_repeated_row_stands_several_times_and_a_concat_of_one_is_none(tmp_pat
     text = text.replace("[[5], 1, Detect", "[[6], 1, Detect").replace("head:\n", "head:\n  - [[-1], 1, Concat, [1]]\n")
     once, thrice = load(GOOD, tmp_path).cost(), load(text, tmp_path).cost()
     assert thrice.params - once.params == 2 * (32 * 32 + 32)
+
+
+def test_a_bottleneck_may_do_without_its_residual(tmp_path: Path, read_by_rows: Any) -> None:
+    rows = "  - [-1, 2, Bottleneck, [64]]\n  - [-1, 1, Bottleneck, [64, False]]\nhead:\n"
+    text = GOOD.replace("head:\n", rows).replace("[[5], 1, Detect", "[[7], 1, Detect")
+    architecture = load(text, tmp_path)
+    residual = [node.block.residual for node in architecture.nodes if isinstance(node.block, DarkBlock)]
+    assert residual == [True, True, False]
+    assert read_by_rows(official_yaml(architecture)).tokens[5:8] == ["Bottleneck"] * 3  # the repeated one, row by row
 
 
 def rep(architecture: Architecture, at: str, identity: bool) -> Architecture:

@@ -12,6 +12,7 @@ from catscale.scaler.official.checkpoints import disagreements, from_official, t
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
 from catscale.trainer.official_weights import import_weights
+from catscale.trainer.run_folder import load_run
 from torch import Tensor
 
 # Keys of the released checkpoints: unfused training configuration, fused deploy configuration.
@@ -163,6 +164,21 @@ def test_the_command_line_takes_a_checkpoint_in_and_out(cli: Any, tmp_path: Path
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert all(torch.equal(back[key], value) for key, value in tensors.items())
     assert (tmp_path / "back.yaml").read_text(encoding="utf-8") == official_yaml(architecture)
+
+
+def test_weights_of_a_deployed_model_come_without_what_only_training_needs(read_by_rows: Any, tmp_path: Path) -> None:
+    """The deploy configuration of W6 has neither auxiliary rows nor implicit vectors: 628 keys, others than trained."""
+    architecture = narrow("yolov7-w6")
+    x = images(architecture)
+    read = read_by_rows(official_yaml(architecture, "deploy"), x)
+    assert len(read.weights) == 628
+    torch.save(read.weights, tmp_path / "w6.pt")
+    (tmp_path / "w6.yaml").write_text(architecture.to_yaml(), encoding="utf-8")
+    found, notes = import_weights(tmp_path / "w6.pt", tmp_path / "run", str(tmp_path / "w6.yaml"))
+    assert (found.aux, found.implicit, len(notes)) == ((), False, 3)
+    with torch.no_grad():
+        maps = load_run(tmp_path / "run").model(x)
+    assert all(torch.equal(a, b) for a, b in zip(maps["lead"], read.outputs, strict=True))
 
 
 def test_a_plain_state_dict_without_its_architecture_is_refused(tmp_path: Path) -> None:

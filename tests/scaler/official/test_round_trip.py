@@ -33,6 +33,17 @@ def test_a_zoo_model_comes_back_node_by_node(model: str, tmp_path: Path) -> None
     assert reimported(architecture, tmp_path) == as_built(architecture)
 
 
+def test_an_imported_model_scales_as_the_zoos_own(tmp_path: Path) -> None:
+    """The paper's rule on a file that knows nothing of it: W6, imported, becomes E6 and D6 node by node."""
+    w6 = reimported(catscale.load("yolov7-w6"), tmp_path)
+    for factor, model in ((1.5, "yolov7-e6"), (2, "yolov7-d6")):
+        scaled = w6.scale(compound=factor, transition="downc").replace(name=model)
+        expected = catscale.load(model)
+        assert scaled.replace(aux=()).cost().params == expected.cost().params
+        lead = [node for node in expected.nodes if node.name not in expected.aux]
+        assert [node for node in scaled.nodes if node.name not in scaled.aux] == lead
+
+
 def changed(architecture: Architecture, kind: type[Block], **options: Any) -> Architecture:
     nodes = (
         replace(node, block=replace(node.block, **options)) if isinstance(node.block, kind) else node  # type: ignore[type-var]

@@ -77,8 +77,8 @@ def pickled_model(
             place.register_parameter(last, nn.Parameter(value))
         else:
             place.register_buffer(last, value)
-    model.yaml, model.names = document, [f"thing {index}" for index in range(architecture.classes)]
-    model.stride = torch.tensor(architecture.strides, dtype=torch.float32)
+    names = [f"thing {index}" for index in range(architecture.classes)]
+    vars(model).update(yaml=document, names=names, stride=torch.tensor(architecture.strides, dtype=torch.float32))
     return model.half()
 
 
@@ -127,12 +127,17 @@ class Reduce:
         return os.system, (f"touch {TRAP}",)
 
 
-def archive(data: bytes, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED) -> None:
+def archive(
+    data: bytes,
+    storages: dict[str, bytes] | None = None,
+    compression: int = zipfile.ZIP_STORED,
+    name: str = "data.pkl",
+) -> None:
     """A file such as torch writes, of a pickle of one's own."""
     with zipfile.ZipFile("hostile.pt", "w", compression) as file:
-        file.writestr("hostile/data.pkl", data)
-        for name, content in (storages or {}).items():
-            file.writestr(f"hostile/data/{name}", content)
+        file.writestr(f"hostile/{name}", data)
+        for number, content in (storages or {}).items():
+            file.writestr(f"hostile/data/{number}", content)
 
 
 def opcodes(module: str, name: str, argument: str) -> bytes:
@@ -151,7 +156,7 @@ def storage(kind: str = "torch\nFloatStorage", key: str = "0", count: int = 2) -
 
 
 TWO = struct.pack("<2f", 1.0, 2.0)
-HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
+HOSTILE: dict[str, tuple[Callable[[], Any], str]] = {
     "reduce": (lambda: torch.save({"model": Reduce()}, "hostile.pt"), "asks for posix.system"),
     "reduce in a state dict": (lambda: torch.save({"a": torch.ones(1), "b": Reduce()}, "hostile.pt"), "posix.system"),
     "eval": (lambda: archive(opcodes("builtins", "eval", "1")), "asks for builtins.eval"),
@@ -182,8 +187,8 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     "a string longer than the file": (lambda: archive(b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x."), "damaged"),
     "no end": (lambda: archive(b"\x80\x02}"), "damaged pickle"),
     "nothing to take": (lambda: archive(b"0."), "damaged pickle"),
-    "another archive": (lambda: zipfile.ZipFile("hostile.pt", "w").writestr("a/b", b"c"), "no data.pkl"),
-    "no archive": (lambda: Path("hostile.pt").write_bytes(pickle.dumps(Reduce())) and None, "can be read safely"),
+    "another archive": (lambda: archive(b"", name="other.txt"), "no data.pkl"),
+    "no archive": (lambda: Path("hostile.pt").write_bytes(pickle.dumps(Reduce())), "can be read safely"),
 }
 
 
