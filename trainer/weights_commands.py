@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..scaler.terminal import JsonOption, print_json
+
 
 def weights(
     source: Annotated[Path, typer.Argument(help="Official checkpoint (.pt); with --to-official, a run folder.")],
@@ -14,6 +16,7 @@ def weights(
     to_official: Annotated[bool, typer.Option("--to-official", help="From a run folder to an official file.")] = False,
     form: Annotated[str, typer.Option(help="Of --to-official: train, or deploy with everything folded.")] = "train",
     last: Annotated[bool, typer.Option("--last", help="Of --to-official: the last epoch's weights.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read an official checkpoint into a run folder, for val, predict and train --weights; or write one.
 
@@ -29,9 +32,16 @@ def weights(
         if arch is not None or data is not None:
             raise InputError("--to-official: a run folder says its architecture and data; leave out --arch and --data")
         model_file = export_weights(source, output, form=form, which="last" if last else "best")
-        typer.echo(f"Weights saved to {output}, their model file to {model_file}")
+        if as_json:
+            print_json({"weights": str(output), "model_file": str(model_file), "form": form})
+        else:
+            typer.echo(f"Weights saved to {output}, their model file to {model_file}")
         return
     found, notes = import_weights(source, output, arch, data)
+    if as_json:
+        facts = {"architecture": found.name, "params": found.cost().params, "classes": found.classes}
+        print_json({"run": str(output), **facts, "notes": list(notes)})
+        return
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{found.name}: {found.cost().params:,} params, {found.classes} classes; run folder made: {output}")

@@ -13,7 +13,7 @@ from typing import Any
 from ...blocks.errors import InputError
 
 # First parts of the names that released checkpoints hold. Nothing of them is ever imported.
-MODULES = ("models", "utils", "torch", "numpy", "collections", "pathlib", "argparse")
+MODULES = ("models", "utils", "torch", "numpy", "collections", "pathlib", "argparse", "_codecs")
 BUILTINS = ("set", "dict", "list", "tuple", "slice", "complex")  # of `builtins` or `__builtin__`
 ORDERED = "collections.OrderedDict"
 MARK = object()

@@ -6,6 +6,7 @@ read as plain data (`pickles`), and every size is held against the file's before
 Source: facts of the released YOLOv7 models.
 """
 
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+DAMAGES = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error, KeyError)
 ACTIVATIONS: dict[str, Activation] = {"SiLU": "silu", "LeakyReLU": "leaky_relu"}  # by torch's class
 
 
@@ -58,13 +60,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     where = str(path)
     if not path.is_file():
         raise InputError(f"{where}: there is no such file")
-    if not zipfile.is_zipfile(path):
-        return _read_old(path)
     try:
+        if not zipfile.is_zipfile(path):
+            return _read_old(path)
         with zipfile.ZipFile(path) as archive:
-            file = _File(archive, path.stat().st_size, where)
-            return file.checkpoint()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+            return _File(archive, path.stat().st_size, where).checkpoint()
+    except DAMAGES as error:
         raise InputError(f"{where}: a damaged file: {error}") from error
 
 
@@ -172,7 +173,7 @@ class _File:
         last = offset + sum((side - 1) * step for side, step in zip(shape, strides, strict=True))
         count = prod(shape)
         self.elements += max(count, 1)
-        if (count and last >= memory.numel()) or count > memory.numel() or self.elements > self.size:
+        if (count and last >= memory.numel()) or self.elements > self.size:
             raise self.fault(f"refused: a tensor of shape {shape} is larger than what the file holds of it")
         return torch.as_strided(memory, shape, strides, offset)
 

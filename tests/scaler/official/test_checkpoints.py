@@ -1,5 +1,6 @@
 """Weights from and to the official layout: the same function as a plain forward written from the facts, to the bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,9 @@ def test_the_command_line_takes_a_checkpoint_in_and_out(cli: Any, tmp_path: Path
     tensors = to_official(catscale.build(architecture))
     (tmp_path / "small.yaml").write_text(architecture.to_yaml(), encoding="utf-8")
     torch.save(tensors, tmp_path / "small.pt")
-    taken = cli("weights", "small.pt", "--arch", "small.yaml", "-o", "run", cwd=tmp_path)
+    taken = cli("weights", "small.pt", "--arch", "small.yaml", "-o", "run", "--json", cwd=tmp_path)
     assert taken.returncode == 0, taken.stderr
+    assert json.loads(taken.stdout)["params"] == architecture.cost().params
     given = cli("weights", "run", "--to-official", "-o", "back.pt", cwd=tmp_path)
     assert given.returncode == 0, given.stderr
     back = torch.load(tmp_path / "back.pt", weights_only=True)

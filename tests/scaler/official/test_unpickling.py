@@ -8,10 +8,12 @@ import sys
 import types
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import catscale
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,6 +24,8 @@ from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import read_checkpoint
 from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 TRAP = Path("sprung")  # what hostile files would make, in the working folder
@@ -88,7 +92,7 @@ def test_a_pickled_model_gives_its_tensors_config_and_names(kept_as: str, monkey
     ours = catscale.build(architecture)
     with monkeypatch.context() as patch:
         model = pickled_model(architecture, to_official(ours), patch, nn.LeakyReLU)
-        content = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "best_fitness": 0.5}
+        content = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "best_fitness": np.array([0.5])}
         torch.save({**content, "model": None, kept_as: model}, "small.pt")
         expected = model.state_dict()
     assert "models.yolo" not in sys.modules
@@ -205,6 +209,19 @@ def test_the_same_bytes_would_run_if_they_were_unpickled() -> None:
     pickle.loads(pickle.dumps(Reduce()))  # noqa: S301
     assert TRAP.exists()
     TRAP.unlink()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20))
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(changes: list[tuple[float, int]]) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1))
+    torch.save({"model": model, "epoch": 1}, "damaged.pt")
+    data = bytearray(Path("damaged.pt").read_bytes())
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    Path("damaged.pt").write_bytes(data)
+    with suppress(InputError):
+        assert read_checkpoint(Path("damaged.pt")).tensors
 
 
 def test_parts_that_claim_more_than_the_file_holds_are_refused() -> None:
