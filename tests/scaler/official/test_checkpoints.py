@@ -1,14 +1,16 @@
 """Weights from and to the official layout: the same function as a plain forward written from the facts, to the bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import catscale
 import pytest
 import torch
+from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
-from catscale.scaler.architecture import Architecture
+from catscale.scaler.architecture import Architecture, RepPlace
 from catscale.scaler.official.checkpoints import disagreements, from_official, to_official
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
@@ -58,9 +60,26 @@ def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return fused
 
 
-@pytest.mark.parametrize("model", EVERY_MODULE)
+def grouped() -> Architecture:
+    architecture = narrow("yolov7-tiny").scale(extend=2)
+    nodes = (
+        replace(node, block=replace(node.block, form="grouped")) if isinstance(node.block, Elan) else node
+        for node in architecture.nodes
+    )
+    return replace(architecture, nodes=tuple(nodes))
+
+
+VARIANTS = {
+    "grouped E-ELAN": grouped,
+    "three groups": lambda: narrow("yolov7-w6").scale(extend=3),
+    "RepConvs with identity": lambda: narrow("yolov4-csp").replace(rep=(RepPlace("*.block*.conv2", True),)),
+    "CSP with leaky ReLU": lambda: narrow("yolor-p6").scale(activation="leaky_relu"),
+}
+
+
+@pytest.mark.parametrize("model", [*EVERY_MODULE, *VARIANTS])
 def test_forward_equals_the_facts_to_the_bit_and_goes_back_out(model: str, read_by_rows: Any) -> None:
-    architecture = narrow(model)
+    architecture = VARIANTS[model]() if model in VARIANTS else narrow(model)
     x = images(architecture)
     read = read_by_rows(official_yaml(architecture), x)
     ours = catscale.build(architecture)
