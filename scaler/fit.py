@@ -17,7 +17,7 @@ from .block_scaling import DIVISOR
 from .factors import ScaleError
 from .ladder import LARGEST, ladder
 from .latency_search import search_measured
-from .scaling import SETTINGS, apply
+from .scaling import SETTINGS, apply, checked_setting
 from .targets import LATENCY, QUANTITIES, Target, shown
 
 if TYPE_CHECKING:
@@ -164,7 +164,11 @@ def fit(
     """
     if strategy not in STRATEGIES:
         raise ScaleError(f"--strategy: no strategy is called {strategy!r}; {nearest(strategy, STRATEGIES)}")
-    targets, settings = tuple(targets), dict(settings or {})
+    targets = tuple(targets)
+    settings = {name: checked_setting(name, value) for name, value in (settings or {}).items()}
+    for name in settings:
+        if not set(SETTINGS[name]) & set(STRATEGIES[strategy]):
+            raise ScaleError(f"{name} is a setting of {' and '.join(SETTINGS[name])}; strategy {strategy} has none")
     base = Variant(architecture, {})
     if any(target.quantity == LATENCY for target in targets):
         assert measure is not None
