@@ -4,6 +4,7 @@ A strategy says what is scaled. Counts grow with every step of a `ladder`, so th
 exact counts, and the next step is known not to fit. A latency is measured, at few steps.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -119,21 +120,25 @@ class Steps:
     def largest_within(self, targets: Sequence[Target]) -> tuple[Variant | None, Variant | None]:
         """The largest variant within the bounds, and the next above; None where there is none."""
         counted = [target for target in targets if target.quantity != LATENCY]
-        first, end = 0, len(self)
-        while first < end:
-            middle = (first + end) // 2
-            first, end = (middle + 1, end) if self[middle].within(counted) else (first, middle)
-        beyond = self[first] if first < len(self) else None
-        if first and len(counted) < len(targets):
-            (bound,) = (float(target.bound) for target in targets if target.quantity == LATENCY)
-            inside, above = search_measured(self, first, bound)
-            return (None if inside is None else self[inside]), (beyond if above is None else self[above])
-        # Along a ladder counts grow, but for the detector as it is, whose widths need not be multiples of a divisor.
-        near = {max(first - 1, 0), min(first, len(self) - 1), self.factors.index(1)}
-        variants = sorted((self[step] for step in near), key=lambda variant: variant.excess(counted))
-        inside = [variant for variant in variants if variant.within(counted)]
-        above = [variant for variant in variants if not variant.within(counted)]
-        return (inside[-1] if inside else None), (above[0] if above else None)
+        # Counts grow along the ladder, but for the detector as it is, whose widths need not be multiples of a divisor.
+        one = self.factors.index(1)
+        scaled = [step for step in range(len(self)) if step != one]
+        inside = bisect_left(scaled, True, key=lambda step: not self[step].within(counted))
+        if len(counted) < len(targets):
+            return self._largest_measured(scaled[inside] if inside < len(scaled) else len(self), targets)
+        near = sorted({one, *scaled[max(0, inside - 1) : inside + 1]}, key=lambda step: self[step].excess(counted))
+        fitting = bisect_left(near, True, key=lambda step: not self[step].within(counted))
+        best = self[near[fitting - 1]] if fitting else None
+        return best, (self[near[fitting]] if fitting < len(near) else None)
+
+    def _largest_measured(self, end: int, targets: Sequence[Target]) -> tuple[Variant | None, Variant | None]:
+        """The same by measurements, among the steps before `end`, whose counts are within their bounds."""
+        beyond = self[end] if end < len(self) else None
+        if not end:
+            return None, beyond
+        (bound,) = (float(target.bound) for target in targets if target.quantity == LATENCY)
+        inside, above = search_measured(self, end, bound)
+        return (None if inside is None else self[inside]), (beyond if above is None else self[above])
 
 
 def fit(
@@ -225,9 +230,9 @@ def _fast_start(base: Variant, targets: Sequence[Target]) -> tuple[Variant, dict
 
 def _none_fits(steps: Steps, targets: Sequence[Target], settings: Mapping[str, Any]) -> str:
     """What was possible, the smallest first, and what would do."""
-    made = [steps[step] for step in range(1 if steps.scaling == "width" else POSSIBLE)]
-    if measured := [steps.made[step] for step in sorted(steps.made) if steps.made[step].latency]:
-        made = measured
+    measured = steps[0].latency is not None
+    shown_steps = sorted(steps.made) if measured else range(1 if steps.scaling == "width" else POSSIBLE)
+    made = [steps[step] for step in shown_steps if steps[step].latency or not measured]
     costs = [f"{variant.scalings[steps.scaling]:g} gives {_costs(variant, targets)}" for variant in made]
     costs[0] = costs[0].replace(" gives", ", the smallest, gives", 1)
     start, mend = steps.start, "raise the bound"

@@ -4,10 +4,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Protocol
 
-MEASUREMENTS = 8  # at most, for each ladder
+MEASUREMENTS = 8  # at most, and the smallest step where none of them was within the bound
 CLOSE = 0.97  # of the bound: a step that comes so near is the answer, as measurements spread by as much
 AIM = 0.985  # of the bound
-STRIDES = (1 / 8, 4)  # by how much the FLOPs may change from one measurement to the next, while one side is unknown
+STRIDES = (1 / 8, 4)  # by how much the FLOPs may go below or above those measured so far
 
 
 class Timed(Protocol):
@@ -23,15 +23,18 @@ def search_measured(steps: Timed, end: int, bound_ms: float) -> tuple[int | None
     """The largest measured step within the bound, and the smallest measured one above it, among those before `end`.
 
     Starts at the detector as it is, and goes to where its FLOPs, as far as they explain the latency measured so far,
-    would meet the bound. Where nothing was within the bound, the smallest step is measured too.
+    would meet the bound.
     """
     inside, above = -1, end
+    measured: dict[int, float] = {}
     step = min(steps.factors.index(1), end - 1)
     for _ in range(MEASUREMENTS):
-        inside, above = (step, above) if steps.latency_ms(step) <= bound_ms else (inside, step)
-        if above - inside == 1 or (inside >= 0 and steps.latency_ms(inside) >= CLOSE * bound_ms):
+        measured[step] = steps.latency_ms(step)
+        inside, above = (step, above) if measured[step] <= bound_ms else (inside, step)
+        if above - inside == 1 or measured.get(inside, 0) >= CLOSE * bound_ms:
             break
-        wanted = _wanted_gflops(steps, inside, above if above < end else None, AIM * bound_ms)
+        nearest = sorted(measured, key=lambda known: min(abs(known - inside), abs(known - above)))[:2]
+        wanted = _wanted_gflops([(steps.gflops(known), measured[known]) for known in nearest], AIM * bound_ms)
         between = range(inside + 1, above)
         step = between[max(0, bisect_right(between, wanted, key=steps.gflops) - 1)]
     if inside < 0 and steps.latency_ms(0) <= bound_ms:
@@ -39,12 +42,11 @@ def search_measured(steps: Timed, end: int, bound_ms: float) -> tuple[int | None
     return (inside if inside >= 0 else None), (above if above < end else None)
 
 
-def _wanted_gflops(steps: Timed, inside: int, above: int | None, goal_ms: float) -> float:
-    """Where the line through the nearest measurements on both sides meets the goal; through zero where one is there."""
-    if inside >= 0 and above is not None:
-        low, high = steps.gflops(inside), steps.gflops(above)
-        fast, slow = steps.latency_ms(inside), steps.latency_ms(above)
-        return low + (high - low) * max(0, goal_ms - fast) / (slow - fast)
-    only = inside if above is None else above
+def _wanted_gflops(known: Sequence[tuple[float, float]], goal_ms: float) -> float:
+    """Where the line through two measurements, or through one and zero, meets the goal."""
+    (low, fast), (high, slow) = min(known), max(known)
+    if slow <= fast:  # of one measurement; or of two, where noise was more than the difference
+        low, fast, high, slow = 0.0, 0.0, low, fast
     smallest, largest = STRIDES
-    return steps.gflops(only) * min(largest, max(smallest, goal_ms / steps.latency_ms(only)))
+    wanted = low + (high - low) * (goal_ms - fast) / (slow - fast)
+    return min(largest * high, max(smallest * (low or high), wanted))
