@@ -7,9 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import catscale
 import pytest
+from catscale.cli import app
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.fit import STRATEGIES, fast_factors, fit
 from catscale.scaler.ladder import ladder, shortest
@@ -17,6 +19,7 @@ from catscale.scaler.scaling import apply
 from catscale.scaler.targets import Target, parse_target, parse_targets
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 BASES = ["yolov7-tiny", "yolov7", "yolov7-x-light", "yolor-csp"]
@@ -92,7 +95,7 @@ def test_its_own_count_gives_back_the_base(base: str, strategy: str) -> None:
 @given(
     base=st.sampled_from(BASES),
     strategy=st.sampled_from(list(STRATEGIES)),
-    share=st.floats(0.55, 4),
+    share=st.floats(0.55, 3),
     quantity=st.sampled_from(["params", "gflops", "macs", "activations"]),
     divisor=st.sampled_from([8, 16, 32]),
 )
@@ -257,6 +260,21 @@ def test_a_fit_from_the_command_line(cli: CommandLine, tmp_path: Path) -> None:
     assert catscale.load(tmp_path / "e6.yaml").fingerprint == catscale.load("yolov7-e6").fingerprint
 
 
+@pytest.mark.parametrize(
+    ("options", "scale"),
+    [
+        ("--down downc --divisor 16", {"transition": "downc", "divisor": 16}),
+        ("--compound 1.5 --exponent 0.5", {"compound": 1.5, "exponent": 0.5}),
+    ],
+)
+def test_settings_go_to_the_scalings_that_take_them(options: str, scale: dict[str, Any]) -> None:
+    words = ["scale", "yolov7", *options.split(), "--fit", "params=10M", "--strategy", "width", "--json"]
+    done = CliRunner().invoke(app, words)
+    told = json.loads(done.stdout)
+    assert told["scale"] | {"width": 1} == scale | {"width": 1}
+    assert told["params"] == catscale.load("yolov7").scale(**told["scale"]).cost().params <= 10_000_000
+
+
 def test_a_fit_for_a_person(cli: CommandLine) -> None:
     done = cli("scale", "yolov7", "--fit", "gflops=104.7", "--strategy", "width", "--size", 640)
     for part in ("before", "after", "next larger", "104.68", "as it is"):
@@ -276,9 +294,6 @@ def test_a_fit_for_a_person(cli: CommandLine) -> None:
     ],
 )  # fmt: skip
 def test_contradictions_are_one_message(arguments: list[object], message: str, tmp_path: Path) -> None:
-    from catscale.cli import app
-    from typer.testing import CliRunner
-
     output = tmp_path / "x.yaml"
     done = CliRunner().invoke(app, [str(word) for word in ("scale", "yolov7", *arguments, "-o", output)])
     assert isinstance(done.exception, catscale.InputError)

@@ -57,6 +57,26 @@ def test_few_measurements_find_a_step_close_below_a_latency(
     assert nothing_between or device.latency_ms(inside) >= 0.9 * bound_ms
 
 
+@pytest.mark.parametrize("bound_ms", [3, 8, 17, 50])
+def test_a_latency_that_is_linear_in_the_flops_is_met_at_the_third_or_fourth_measurement(bound_ms: float) -> None:
+    device = Device(floor_ms=2, power=1)
+    inside, _ = search_measured(device, 1024, bound_ms)
+    assert inside is not None
+    assert len(set(device.measured)) <= 4
+    assert 0.96 * bound_ms <= device.latency_ms(inside) <= bound_ms
+
+
+class Plateau(Device):
+    """A device on which everything takes as long, but for the smallest."""
+
+    def latency_ms(self, step: int) -> float:
+        return 5.05 if step else 1
+
+
+def test_the_smallest_is_measured_before_nothing_is_said_to_fit() -> None:
+    assert search_measured(Plateau(0, 1), 1024, 5)[0] == 0
+
+
 def test_a_measured_latency_is_met() -> None:
     """Twice what a narrow detector takes as it is, on this machine: what comes back was measured at or under it."""
     from catscale.scaler.latency import measure_latency
