@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from .ops import (
     Activation,
     Add,
+    ChannelShuffle,
     Concat,
     Conv,
     Cost,
     Detect,
+    GroupConcat,
     MaxPool,
     Op,
     Predict,
-    RepConv,
     Shape,
     SpaceToDepth,
+    TakeGroup,
     Upsample,
 )
 
@@ -139,9 +141,18 @@ class Lowering:
         """Convolution, batch norm, the architecture's activation."""
         return self.layer(Conv(out, kernel, stride, groups, self.act), x, at=at)
 
-    def rep_conv(self, x: Feature, out: int, identity: bool = True, at: str = "") -> Feature:
-        """Re-parameterised 3x3 convolution with the architecture's activation."""
-        return self.layer(RepConv(out, act=self.act, identity=identity), x, at=at)
+    def group_concat(self, groups: int, *parts: Feature, at: str = "concat") -> Feature:
+        """Channels of all parts, sorted by group."""
+        return self.layer(GroupConcat(groups), *parts, at=at)
+
+    def shuffle(self, x: Feature, groups: int, at: str = "shuffle") -> Feature:
+        """Channels mixed between groups."""
+        return self.layer(ChannelShuffle(groups), x, at=at)
+
+    def fold(self, x: Feature, groups: int) -> Feature:
+        """Groups of channels added up; each stands at `groupN.out`, from 1."""
+        parts = (self.layer(TakeGroup(index, groups), x, at=f"group{index + 1}.out") for index in range(groups))
+        return self.add(*parts)
 
     def max_pool(self, x: Feature, kernel: int, stride: int = 1, at: str = "") -> Feature:
         """Maximum over a window."""

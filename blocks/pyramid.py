@@ -66,14 +66,3 @@ class TopDown:
         coarse, route = inputs
         up = net.upsample(net.conv(coarse, self.out, at="reduce"), at="upsample")
         return net.concat(net.conv(route, self.out, at="lateral"), up)
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Concatenation of two or more nodes."""
-
-    arity: ClassVar[int | None] = None
-    __pydantic_config__ = CLOSED
-
-    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
-        return net.concat(*inputs, at="")

@@ -1,9 +1,11 @@
 """The words for blocks in an architecture file. A closed table: a new block is one class and one line here."""
 
-from .convs import ConvNode, ReOrg, RepConvNode
+from .aggregation import Dense, Osa
+from .convs import ConvNode, RepConvNode
 from .csp import CspA, CspB, DarkBlock
 from .elan import Elan
-from .pyramid import Join, SppCspc, SppTiny, TopDown
+from .plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
+from .pyramid import SppCspc, SppTiny, TopDown
 from .roles import Block
 from .transitions import DownC, Pool, PoolConv, StridedConv
 
@@ -12,6 +14,8 @@ BLOCKS: dict[str, type[Block]] = {
     "rep_conv": RepConvNode,
     "reorg": ReOrg,
     "elan": Elan,
+    "osa": Osa,
+    "dense": Dense,
     "dark_block": DarkBlock,
     "csp_a": CspA,
     "csp_b": CspB,
@@ -19,6 +23,11 @@ BLOCKS: dict[str, type[Block]] = {
     "spp_tiny": SppTiny,
     "top_down": TopDown,
     "join": Join,
+    "group_join": GroupJoin,
+    "sum": Sum,
+    "fold": Fold,
+    "max_pool": MaxPoolNode,
+    "upsample": UpsampleNode,
     "pool": Pool,
     "strided_conv": StridedConv,
     "pool_conv": PoolConv,

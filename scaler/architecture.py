@@ -4,12 +4,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Feature, Graph, Layer, Lowering
-from ..blocks.ops import Activation, Anchors, Image, Predict, ShapeError
+from ..blocks.ops import Activation, Anchors, Conv, Image, Predict, RepConv, ShapeError
 from ..blocks.roles import Block
 from .cost import CostReport, count
 
@@ -33,6 +34,17 @@ class Node:
         return self.released or self.block
 
 
+@dataclass(frozen=True, slots=True)
+class RepPlace:
+    """3x3 convolutions that train as RepConv: with an identity branch where shapes allow it, or as RepConvN without.
+
+    `at` is a layer's name, or a pattern in which `*` stands for anything: `backbone.*.tap*.conv1`.
+    """
+
+    at: str
+    identity: bool
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A concatenation-based detector.
@@ -50,6 +62,7 @@ class Architecture:
     classes: int = 80
     activation: Activation = "silu"
     implicit: bool = True  # implicit knowledge in the lead head while training
+    rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation (`scaler.reparam`); of two that match, the last holds
 
     def __post_init__(self) -> None:
         _check(self)
@@ -72,11 +85,25 @@ class Architecture:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the built graph: equal for equal detectors, whatever their and their nodes' names."""
+        """SHA-256 of the built graph: equal for equal detectors, whatever the names and the order of their nodes."""
         graph = self.graph()
-        place = {layer.name: str(index) for index, layer in enumerate(graph.layers)}
-        lines = [f"{layer.op} {[place[name] for name in layer.inputs]}" for layer in graph.layers if layer.inputs]
-        lines += [f"lead {[place[name] for name in graph.lead]}", f"aux {[place[name] for name in graph.aux]}"]
+        layers = {layer.name: layer for layer in graph.layers}
+        place: dict[str, int] = {}
+        lines: list[str] = []
+        waiting = list(reversed((*graph.lead, *graph.aux)))
+        while waiting:  # depth first, from the heads on, so that only who reads whom decides on the order
+            layer = layers[waiting[-1]]
+            unseen = [name for name in layer.inputs if name not in place]
+            if layer.name not in place and unseen:
+                waiting += reversed(unseen)
+                continue
+            if layer.name not in place:
+                place[layer.name] = len(place)
+                lines.append(f"{layer.op if layer.inputs else 'image'} {[place[name] for name in layer.inputs]}")
+            waiting.pop()
+        lines += [
+            f"{kind} {[place[name] for name in heads]}" for kind, heads in (("lead", graph.lead), ("aux", graph.aux))
+        ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def cost(self, size: int | None = None) -> CostReport:
@@ -134,18 +161,8 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
         InputError: shapes that do not fit, with the node's name.
     """
     where = architecture.name
-    image = Image(NOMINAL)
-    layers = [Layer(IMAGE, image, (), IMAGE)]
-    features = {IMAGE: Feature(IMAGE, image.shape())}
-
-    def at(node: str) -> Lowering:
-        return Lowering(node, architecture.activation, layers)
-
-    for node, block in zip(architecture.nodes, blocks, strict=True):
-        try:
-            features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
-        except ShapeError as error:
-            raise InputError(f"{where}: node {node.name}: {error}") from error
+    layers, features = lower_nodes(architecture, blocks)
+    detect = Lowering("detect", architecture.activation, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -155,12 +172,60 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            yield at("detect").layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
+            yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
     layers[0] = replace(layers[0], op=Image(architecture.size))
     return Graph(tuple(layers), lead, aux).flattened()
+
+
+def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of the image and of every node, for an image of `NOMINAL` pixels; by node, what it passes on.
+
+    Raises:
+        InputError: shapes that do not fit, or a RepConv planned where there is no 3x3 conv.
+    """
+    layers, features = written_out(architecture, blocks)
+    return _planned(architecture, layers), features
+
+
+def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """As `lower_nodes`, but as the blocks write the layers, before a plan makes some of them RepConvs.
+
+    Raises:
+        InputError: shapes that do not fit, with the node's name.
+    """
+    image = Image(NOMINAL)
+    layers = [Layer(IMAGE, image, (), IMAGE)]
+    features = {IMAGE: Feature(IMAGE, image.shape())}
+    for node, block in zip(architecture.nodes, blocks, strict=True):
+        net = Lowering(node.name, architecture.activation, layers)
+        try:
+            features[node.name] = block.lower(net, *(_find(features, layers, name) for name in node.inputs))
+        except ShapeError as error:
+            raise InputError(f"{architecture.name}: node {node.name}: {error}") from error
+    return layers, features
+
+
+def _planned(architecture: Architecture, layers: list[Layer]) -> list[Layer]:
+    """The layers, with RepConvs where the plan has them."""
+    convs = {layer.name for layer in layers if isinstance(layer.op, Conv) and layer.op.kernel == 3}
+    identity: dict[str, bool] = {}
+    for place in architecture.rep:
+        found = [name for name in convs if fnmatchcase(name, place.at)]
+        if not found:
+            hint = nearest(place.at, convs) if convs else "it has none"
+            raise InputError(f"{architecture.name}: rep: no 3x3 conv is at {place.at!r}; {hint}")
+        identity.update(dict.fromkeys(found, place.identity))
+
+    def planned(layer: Layer) -> Layer:
+        op = layer.op
+        if layer.name not in identity or not isinstance(op, Conv):
+            return layer
+        return replace(layer, op=RepConv(op.out, op.stride, op.groups, op.act, identity[layer.name]))
+
+    return [planned(layer) for layer in layers]
 
 
 def _find(features: dict[str, Feature], layers: list[Layer], name: str) -> Feature:

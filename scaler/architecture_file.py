@@ -6,6 +6,10 @@ Written out, `nodes` maps a name to a block and, where it does not read the node
       backbone.p3.elan: {elan: {width: 128, taps: 2, convs_per_tap: 2, out: 512}}
       neck.p4.top_down: {top_down: {out: 256}, from: [neck.p5.spp, backbone.p4.elan]}
 
+With `rep`, convs named by their places within nodes train as RepConv (`repconv`) or without identity (`repconvn`):
+
+    rep: [{repconvn: backbone.*.tap*.conv1}]
+
 A recipe says base and scalings, nothing else:
 
     base: yolov7-w6
@@ -15,7 +19,7 @@ A recipe says base and scalings, nothing else:
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,10 +27,11 @@ from ..blocks.errors import InputError, nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block
 from ..blocks.vocabulary import BLOCKS, WORDS
-from .architecture import IMAGE, Architecture, Node
+from .architecture import IMAGE, Architecture, Node, RepPlace
 from .documents import dump_yaml, parse, read_yaml
 from .scaling import apply
 
+REP: dict[str, bool] = {"repconv": True, "repconvn": False}  # whether it has an identity branch
 Side = Annotated[float, Field(gt=0)]
 
 
@@ -42,6 +47,7 @@ class _WrittenOut(BaseModel):
     nodes: dict[str, dict[str, Any]]
     heads: list[str]
     aux: list[str] = []
+    rep: list[dict[Literal["repconv", "repconvn"], str]] = []  # a place each; of two that match, the last holds
 
 
 class _Recipe(BaseModel):
@@ -80,6 +86,7 @@ def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]
             classes=written.classes,
             activation=written.activation,
             implicit=written.implicit,
+            rep=tuple(RepPlace(at, REP[word]) for entry in written.rep for word, at in entry.items()),
         )
     except InputError as error:
         fault = str(error).removeprefix(f"{name}: ")
@@ -153,6 +160,9 @@ def to_yaml(architecture: Architecture) -> str:
     }
     if architecture.aux:
         document["aux"] = list(architecture.aux)
+    if architecture.rep:
+        words = {identity: word for word, identity in REP.items()}
+        document["rep"] = [{words[place.identity]: place.at} for place in architecture.rep]
     return dump_yaml(document)
 
 

@@ -9,7 +9,22 @@ from torch import Tensor, fx, nn
 
 from ..blocks.graph import Graph, Layer
 from ..blocks.modules import ConvLayer, DetectLayer, PredictLayer, RepConvLayer
-from ..blocks.ops import Add, Concat, Conv, Detect, Image, MaxPool, Op, Predict, RepConv, SpaceToDepth, Upsample
+from ..blocks.ops import (
+    Add,
+    ChannelShuffle,
+    Concat,
+    Conv,
+    Detect,
+    GroupConcat,
+    Image,
+    MaxPool,
+    Op,
+    Predict,
+    RepConv,
+    SpaceToDepth,
+    TakeGroup,
+    Upsample,
+)
 from .architecture import Architecture
 
 
@@ -64,15 +79,24 @@ def _module(op: Op, channels: list[int]) -> nn.Module | None:
             return PredictLayer(op, channels[0])
         case Detect():
             return DetectLayer(op)
-        case Image() | MaxPool() | Upsample() | SpaceToDepth() | Concat() | Add():
-            return None
         case _:
-            raise TypeError(f"{op} has no torch form")
+            return None
 
 
 def space_to_depth(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, 4C, H / 2, W / 2), parts in the order (row, column) = 00, 10, 01, 11."""
     return torch.cat([x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)], 1)
+
+
+def group_concat(parts: list[Tensor], groups: int) -> Tensor:
+    """(B, C_i, H, W) of each part to (B, sum of C_i, H, W): every part's first group, then every part's second, …"""
+    chunks = [part.chunk(groups, 1) for part in parts]
+    return torch.cat([chunk[group] for group in range(groups) for chunk in chunks], 1)
+
+
+def take_group(x: Tensor, index: int, groups: int) -> Tensor:
+    """(B, C, H, W) to (B, C / groups, H, W): the channels of one group, a view."""
+    return x.chunk(groups, 1)[index]
 
 
 def _assemble(architecture: Architecture, graph: Graph, modules: dict[str, nn.Module]) -> fx.GraphModule:
@@ -108,6 +132,12 @@ def _call(program: fx.Graph, layer: Layer, inputs: list[fx.Node], has_module: bo
             return program.call_function(space_to_depth, (inputs[0],))
         case Concat():
             return program.call_function(torch.cat, (inputs, 1))
+        case GroupConcat(groups):
+            return program.call_function(group_concat, (inputs, groups))
+        case TakeGroup(index, groups):
+            return program.call_function(take_group, (inputs[0], index, groups))
+        case ChannelShuffle(groups):
+            return program.call_function(F.channel_shuffle, (inputs[0], groups))
         case Add():
             joined = inputs[0]
             for value in inputs[1:]:

@@ -1,4 +1,4 @@
-"""The generator's verbs: scale, profile, latency."""
+"""The generator's verbs: scale, latency; profile is in a file of its own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,6 @@ import typer
 
 from ..blocks.errors import InputError
 from .architecture import Architecture
-from .cost import CONVENTIONS
 from .documents import write_text
 from .explain import DEEPENING, remarks
 from .explain import explain as explained
@@ -19,7 +18,6 @@ from .zoo import load
 
 ArchArg = Annotated[str, typer.Argument(metavar="ARCH", help="A name of the zoo, or an architecture file (YAML).")]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Input size in pixels instead of the architecture's.")]
-CheckOption = Annotated[bool, typer.Option("--check", help="Count the built model with torch, fvcore and ptflops too.")]
 PART = "A factor, or PART=FACTOR for the nodes whose names begin with PART; may be given again."
 WidthOption = Annotated[list[str] | None, typer.Option("--width", help=f"Scale every width. {PART}")]
 DepthOption = Annotated[list[str] | None, typer.Option("--depth", help=f"Scale depth inside blocks only. {PART}")]
@@ -135,40 +133,6 @@ def _compare(base: Architecture, scaled: Architecture) -> None:
 
     columns = ("name", "size px", "params M", "GFLOPs (paper)", "activations M")
     print_table("Deploy graph, before and after", columns, (row(base), row(scaled)))
-
-
-def profile(
-    arch: ArchArg,
-    size: SizeOption = None,
-    check: CheckOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Count a detector without building it: params, MACs, FLOPs by convention, activations, per block.
-
-    Example: catscale profile yolov7 --size 640 --check
-    """
-    architecture = load(arch)
-    cost = architecture.cost(size)
-    checks = []
-    if check:
-        from .cross_check import cross_check
-
-        checks = cross_check(architecture, size)
-    if as_json:
-        found = [{"counter": c.counter, "figure": c.figure, "theirs": c.theirs, "ours": c.ours} for c in checks]
-        print_json({"name": architecture.name, **cost.to_json(), **({"check": found} if check else {})})
-        return
-    blocks = [(name, str(cost.outputs[name]), c.params, c.macs, c.activations) for name, c in cost.blocks.items()]
-    columns = ("block", "output", "params", "MACs", "activations")
-    total = ("total", "", cost.params, cost.macs, cost.activations)
-    print_table(f"{architecture.name} at {cost.size} px: deploy graph, batch 1", columns, (*blocks, total))
-    out.print(f"\nparams of the train graph: {cost.params_train:,}\n")
-    rows = [(name, cost.flops(name) / 1e9, convention.meaning) for name, convention in CONVENTIONS.items()]
-    print_table("FLOPs by convention", ("convention", "GFLOPs", "counts"), rows)
-    if checks:
-        out.print()
-        rows = [(c.counter, c.figure, c.theirs, c.ours, c.equal, c.rule) for c in checks]
-        print_table("Counted by others", ("counter", "figure", "theirs", "ours", "equal", "rule"), rows)
 
 
 def latency(

@@ -9,13 +9,13 @@ from fractions import Fraction
 from typing import Any
 
 from ..blocks.graph import Graph
-from ..blocks.ops import Concat, Conv, Image, RepConv
+from ..blocks.ops import Concat, Conv, GroupConcat, Image, RepConv
 from ..blocks.roles import Role, fields_with
 from ..blocks.vocabulary import WORDS, Transition
 from .architecture import Architecture, Node
 from .block_scaling import each
-from .ratios import concatenated_widths, governing_blocks, power
-from .scaling import Step, steps
+from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
+from .scaling import Step, depth, steps
 
 FACTORS = ("width", "depth", "compound")
 DEEPENING = ("compound", "depth")  # the scalings that change what is concatenated
@@ -38,12 +38,9 @@ class Gain:
     block: str
     before: int  # channels concatenated
     after: int
+    r: Fraction  # what it gained, before its own input was rounded to a divisor
     factor: Fraction  # by which the widths were scaled, before rounding
     widened: tuple[Widened, ...]
-
-    @property
-    def r(self) -> Fraction:
-        return Fraction(self.after, self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,9 @@ def explain(step: Step) -> Explanation:
     if not before:  # depth alone may be asked of a detector without one
         return Explanation(step.scaling, step.value, (), ())
     governing = governing_blocks(base, before)
-    exponent = step.settings.get("exponent", 1) if step.scaling == "compound" else 0
+    r, exponent = {block: Fraction(after[block], before[block]) for block in before}, 0
+    if step.scaling == "compound":
+        r, exponent = concatenation_ratios(base, depth(base, step.value)), step.settings.get("exponent", 1)
     pairs = [
         (governing[old.name], widened)
         for old, new in sorted(
@@ -119,7 +118,8 @@ def explain(step: Step) -> Explanation:
             block,
             before[block],
             after[block],
-            power(Fraction(after[block], before[block]), exponent),
+            r[block],
+            power(r[block], exponent),
             tuple(widened for governed_by, widened in pairs if governed_by == block),
         )
         for block in before
@@ -151,7 +151,7 @@ def _inside(graph: Graph, blocks: set[str]) -> set[str]:
     inside: set[str] = set()
     node = {layer.name: layer.node for layer in graph.layers}
     for layer in reversed(graph.layers):
-        if layer.node in blocks and (isinstance(layer.op, Concat) or layer.name in inside):
+        if layer.node in blocks and (isinstance(layer.op, Concat | GroupConcat) or layer.name in inside):
             inside.update(name for name in layer.inputs if node[name] == layer.node)
     return inside
 

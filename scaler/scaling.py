@@ -7,7 +7,6 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, get_args
 
 from ..blocks.elan import Elan
@@ -18,7 +17,8 @@ from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes
-from .ratios import concatenated_widths, governing_blocks, power
+from .raising import raised
+from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 
 __all__ = ["DIVISOR", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "Step", "apply", "concatenated_widths", "steps"]
 
@@ -41,12 +41,13 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
 def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
-    Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
-    the nearest whole number.
+    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are
+    concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to the nearest whole number.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
+    architecture = raised(architecture)
     factors = factors_of_nodes("depth", architecture, factor)
     return each(
         architecture,
@@ -72,12 +73,12 @@ def compound(
 
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
+    architecture = raised(architecture)
     deeper = depth(architecture, factor)
-    before, after = concatenated_widths(architecture), concatenated_widths(deeper)
-    if not before:
+    if not concatenated_widths(architecture):
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
-    ratio = {name: power(Fraction(after[name], before[name]), exponent) for name in before}
-    governing = governing_blocks(architecture, before)
+    ratio = {name: power(r, exponent) for name, r in concatenation_ratios(architecture, deeper).items()}
+    governing = governing_blocks(architecture, ratio)
     return each(
         deeper,
         lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
@@ -109,6 +110,7 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    architecture = raised(architecture)
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
         raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
@@ -142,7 +144,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
         raise ScaleError(
             f"{architecture.name}: transition: no kind is called {kind!r}; {nearest(str(kind), TRANSITIONS)}"
         )
-    wanted = TRANSITIONS[kind]
+    wanted, architecture = TRANSITIONS[kind], raised(architecture)
     found = {type(node.block) for node in architecture.nodes if isinstance(node.block, Transition)}
     if not found:
         raise ScaleError(f"{architecture.name}: transition: it has none of {', '.join(TRANSITIONS)}")

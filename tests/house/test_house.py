@@ -54,6 +54,7 @@ VERBS = [
     "scale",
     "profile",
     "latency",
+    "draw",
     "train",
     "val",
     "predict",

@@ -3,11 +3,14 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import catscale
 import pytest
+from catscale.blocks.elan import Elan
 from catscale.scaler.explain import Explanation, explain, remarks
 from catscale.scaler.scaling import steps
 
@@ -59,6 +62,36 @@ def test_rounding_is_shown_where_it_bends_a_ratio() -> None:
     deviations = {d.layer: (d.wanted, d.got) for d in explained("yolov7-x-light", compound=1.5, divisor=32).deviations}
     assert deviations["stem.conv2"] == (Fraction(1, 2), Fraction(2, 3))
     assert explained("yolov7-x-light", compound=1.5, divisor=8).deviations == ()
+
+
+def test_a_block_that_joins_its_own_input_gains_with_it(tmp_path: Path) -> None:
+    """One-shot aggregation of an input of 40 and 4 x 24 channels: the input grows by r too, so r is 6 / 4."""
+    text = """
+size: 64
+anchors: [[10, 13]]
+nodes:
+  stem.conv: {conv: {out: 40, kernel: 3, stride: 2}}
+  stage1.osa: {osa: {width: 24, layers: 4, out: 64}}
+heads: [stage1.osa]
+"""
+    (tmp_path / "osa.yaml").write_text(text, encoding="utf-8")
+    (step,) = steps(catscale.load(tmp_path / "osa.yaml"), {"compound": 1.5})
+    (gain,) = explain(step).gains
+    assert (gain.before, gain.after, gain.r) == (40 + 4 * 24, 64 + 6 * 24, Fraction(3, 2))  # 60, rounded up to 64
+    assert {d.layer: d.got for d in explain(step).deviations} == {"stage1.osa.out": Fraction(208, 96)}
+
+
+@pytest.mark.parametrize("form", ["parallel", "grouped"])
+def test_every_group_of_an_extended_block_ends_in_a_transition(form: str) -> None:
+    base = catscale.load("yolov7-e6e")
+    nodes = tuple(
+        replace(node, block=replace(node.block, form=form)) if isinstance(node.block, Elan) else node
+        for node in base.nodes
+    )
+    (step,) = steps(base.replace(nodes=nodes), {"compound": 2})
+    explanation = explain(step)
+    assert {gain.r for gain in explanation.gains} == {Fraction(2 + 6, 2 + 3)}
+    assert explanation.deviations == ()  # 160 x 8 / 5 and so on are whole multiples of 8
 
 
 def test_a_chain_that_is_no_stage_gains_nothing() -> None:
