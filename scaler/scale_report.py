@@ -101,7 +101,7 @@ def print_fit(found: Fit) -> None:
 
     columns = ("", "scaled by", "size px", "params M", "GFLOPs (paper)", "activations M")
     rows = [row("before", found.base), row("after", found.best)]
-    rows += [row("next larger", found.larger)] if found.larger else []
+    rows += [row("measured above" if found.larger.latency else "next larger", found.larger)] if found.larger else []
     note = (
         f"measured on {latency.device}, {latency.threads} threads, {latency.dtype}, batch {latency.batch}; medians"
         if latency
