@@ -6,7 +6,7 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from ..blocks.elan import Elan
@@ -22,7 +22,7 @@ from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 from .stages import stages
 
-__all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
+__all__ = ["DIVISOR", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "Step", "apply", "concatenated_widths", "steps"]
 
 
 def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR) -> Architecture:
@@ -199,17 +199,40 @@ SETTINGS = {
 }  # of which scalings; beside them, by name
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One scaling of several: its value, the settings that it took, and the detector before it and after."""
+
+    scaling: str
+    value: Any
+    settings: dict[str, Any]
+    before: Architecture
+    after: Architecture
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changed nothing."""
+        return self.after.replace(name=self.before.name) == self.before
+
+
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
     """Apply scalings by name, in the order given. The result's name says what was done.
 
     Raises:
         ScaleError: a scaling is unknown or cannot be done.
     """
-    settings = {name: _setting(name, scalings[name]) for name in SETTINGS if name in scalings}
+    done = steps(architecture, scalings)
+    return done[-1].after if done else architecture
+
+
+def steps(architecture: Architecture, scalings: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Apply scalings as `apply` does, and keep what stood between."""
+    settings = {name: checked_setting(name, scalings[name]) for name in SETTINGS if name in scalings}
     for name in settings:
         if not any(scaling in scalings for scaling in SETTINGS[name]):
             raise ScaleError(f"{architecture.name}: {name} is a setting of {' and '.join(SETTINGS[name])}; add one")
     scaled = architecture
+    done: list[Step] = []
     for name, value in scalings.items():
         if name in SETTINGS:
             continue
@@ -221,11 +244,18 @@ def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architectu
         except (TypeError, ValueError, OverflowError) as error:
             raise ScaleError(f"{architecture.name}: {name}: {value!r} is not a value that it takes") from error
         if after is not scaled:
-            scaled = after.replace(name=f"{scaled.name}-{name}{_worded(value)}")
-    return scaled
+            after = after.replace(name=f"{scaled.name}-{name}{_worded(value)}")
+        done.append(Step(name, value, own, scaled, after))
+        scaled = after
+    return tuple(done)
 
 
-def _setting(name: str, value: Any) -> Any:
+def checked_setting(name: str, value: Any) -> Any:
+    """The value of a setting.
+
+    Raises:
+        ScaleError: it is none that the setting takes.
+    """
     if name == "divisor" and (isinstance(value, bool) or value not in DIVISORS):
         raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, DIVISORS))}")
     if name == "exponent" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 4):

@@ -4,10 +4,11 @@ import catscale
 import pytest
 import torch
 import torch.nn.functional as F
-from catscale.blocks.convs import ConvNode, ReOrg, RepConvNode
+from catscale.blocks.convs import ConvNode, RepConvNode
 from catscale.blocks.elan import Elan
 from catscale.blocks.graph import Graph, Layer
 from catscale.blocks.ops import Conv, Image, MaxPool, SpaceToDepth, Upsample
+from catscale.blocks.plain import ReOrg
 from catscale.blocks.pyramid import SppTiny, TopDown
 from catscale.blocks.transitions import PoolConv
 from catscale.scaler.architecture import Architecture, Node
