@@ -112,10 +112,12 @@ def _with_coarser(architecture: Architecture) -> Architecture:
         return pyramid.wiring.shapes[name].channels
 
     neck = _growth(width(last.bottom_up), width(below.bottom_up))
+    order = [node.name for node in base.nodes]
+    heads_between = order.index(below.head) < order.index(last.bottom_up)  # each head before the next bottom-up step
     behind = [
         (last.backbone, copied(stage, _growth(width(last.backbone), width(below.backbone)))),
         (last.top_down, copied(down, Fraction(width(last.bottom_up), width(below.bottom_up)))),
-        (last.bottom_up, copied(up, neck)),
+        (last.head if heads_between else last.bottom_up, copied(up, neck)),
         (last.head, copied(head, _growth(width(last.head), width(below.head)))),
     ]
     partial = _inside(base, pyramid.aux(top - 1), below.top_down)
