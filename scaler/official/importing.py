@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...blocks.convs import ConvNode
@@ -13,7 +12,6 @@ from ...blocks.ops import Activation
 from ...blocks.plain import Join, Sum
 from ...blocks.roles import Block
 from ..architecture import IMAGE, Architecture, Node
-from ..documents import read_yaml
 from ..places import named_by_place
 from ..raising import raised
 from .modules import COMPOSITES, HEADS, REPEATS_INSIDE, read_block
@@ -38,22 +36,13 @@ class Imported:
     slots: tuple[Slot, ...]
 
 
-def read_official(path: Path, size: int | None = None) -> Architecture:
-    """Read an official model file; the name is the file's, the size that of the released models with as many levels.
+def import_document(document: Mapping[str, Any], where: str, name: str) -> Imported:
+    """An official model file's content as an architecture, for images as large as those of the released models.
 
     Raises:
-        InputError: the file is not one, or holds what has no block here; the row is named.
+        InputError: it is none, or holds what has no block here; the row is named.
     """
-    return import_document(read_yaml(path), str(path), path.stem, size).architecture
-
-
-def import_document(document: Mapping[str, Any], where: str, name: str, size: int | None = None) -> Imported:
-    """An official model file's content as an architecture.
-
-    Raises:
-        InputError: as for `read_official`.
-    """
-    by_row = _by_row(read_config(document, where), name, size)
+    by_row = _by_row(read_config(document, where), name)
     architecture = named_by_place(raised(by_row.architecture))
     counterpart = matched(by_row.architecture.graph(), architecture.graph())
     return Imported(architecture, tuple(replace(slot, layer=counterpart[slot.layer]) for slot in by_row.slots))
@@ -76,55 +65,70 @@ def matched(graph: Graph, other: Graph) -> dict[str, str]:
     return found
 
 
-def _by_row(config: Config, name: str, size: int | None) -> Imported:
-    """A node for each row: `row12`, or `row12_1`, `row12_2` … where it is repeated."""
-    *body, head = _checked(config)
-    activation = _activation(config, body)
-    reads = Counter(source for row in config.rows for source in row.sources)
-    outputs = {IMAGE_ROW: IMAGE}  # the node that gives a row's output
-    nodes: dict[str, Node] = {}
-    slots: list[Slot] = []
-    for row in body:
-        block = read_block(config, row)
-        if isinstance(block, ConvNode):
-            block = replace(block, act=None if block.act == activation else block.act)
-        inputs = tuple(outputs[source] for source in row.sources)
-        if isinstance(block, Sum):
-            newer, older = row.sources
-            summed = nodes.get(outputs[older])
-            inputs = (outputs[older], outputs[newer])
-            if summed is not None and isinstance(summed.block, Sum) and reads[older] == 1:  # a sum of more than two
-                inputs = (*nodes.pop(summed.name).inputs, outputs[newer])
-        if isinstance(block, Join) and len(inputs) == 1:
-            outputs[row.index] = inputs[0]
-            continue
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The rows before the head as nodes: `row12`, or `row12_1`, `row12_2` … where a row is repeated."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    slots: list[Slot] = field(default_factory=list)
+    outputs: dict[int, str] = field(default_factory=lambda: {IMAGE_ROW: IMAGE})  # the node with a row's output
+
+    def add(self, config: Config, row: Row, block: Block, inputs: tuple[str, ...]) -> None:
+        """Append a row."""
         repeats = 1 if row.module in REPEATS_INSIDE else config.repeats(row)
         for repeat in range(1, repeats + 1):
             place = f"row{row.index}" if repeats == 1 else f"row{row.index}_{repeat}"
             prefix = f"model.{row.index}" if repeats == 1 else f"model.{row.index}.{repeat - 1}"
-            nodes[place] = Node(place, block, inputs)
-            slots.extend(_slots(row, block, prefix, place))
+            self.nodes[place] = Node(place, block, inputs)
+            self.slots.extend(_slots(row, block, prefix, place))
             inputs = (place,)
-        outputs[row.index] = inputs[0]
-    levels, kind = len(config.anchors), HEADS[head.module]
-    read = [outputs[source] for source in head.sources]
+        self.outputs[row.index] = inputs[0]
+
+    def summed(self, row: Row, reads: Counter[int]) -> tuple[str, ...]:
+        """What a sum of two rows adds, oldest first; a sum of a sum that nothing else reads is one sum of more."""
+        newer, older = (self.outputs[source] for source in row.sources)
+        before = self.nodes.get(older)
+        if before is not None and isinstance(before.block, Sum) and reads[row.sources[1]] == 1:
+            return (*self.nodes.pop(older).inputs, newer)
+        return (older, newer)
+
+
+def _by_row(config: Config, name: str) -> Imported:
+    """A node for each row."""
+    *rows, head = _checked(config)
+    activation = _activation(config, rows)
+    reads = Counter(source for row in config.rows for source in row.sources)
+    body = _Body()
+    for row in rows:
+        block = read_block(config, row)
+        inputs = tuple(body.outputs[source] for source in row.sources)
+        if isinstance(block, Join) and len(inputs) == 1:  # a concatenation of one is nothing
+            body.outputs[row.index] = inputs[0]
+            continue
+        if isinstance(block, ConvNode):
+            block = replace(block, act=None if block.act == activation else block.act)
+        if isinstance(block, Sum):
+            inputs = body.summed(row, reads)
+        body.add(config, row, block, inputs)
+    levels = len(config.anchors)
+    read = [body.outputs[source] for source in head.sources]
     architecture = _made(
         config,
         name=name,
-        size=size or SIZES.get(levels, 640 if levels < 3 else 1280),
-        nodes=tuple(nodes.values()),
+        size=SIZES.get(levels, 640 if levels < 3 else 1280),
+        nodes=tuple(body.nodes.values()),
         heads=tuple(read[:levels]),
         anchors=config.anchors,
         aux=tuple(read[levels:]),
         classes=config.classes,
         activation=activation,
-        implicit=kind.implicit,
+        implicit=HEADS[head.module].implicit,
     )
     graph = architecture.graph()
     known = {layer.name for layer in graph.layers}  # a row that nothing reads has no layer
     heads = [Slot(f"model.{head.index}.m.{level}", layer) for level, layer in enumerate(graph.lead)]
     heads += [Slot(f"model.{head.index}.m2.{level}", layer) for level, layer in enumerate(graph.aux)]
-    return Imported(architecture, tuple(slot for slot in (*slots, *heads) if slot.layer in known))
+    return Imported(architecture, tuple(slot for slot in (*body.slots, *heads) if slot.layer in known))
 
 
 def _made(config: Config, **facts: Any) -> Architecture:

@@ -8,10 +8,13 @@ from typing import Any
 import catscale
 import pytest
 import torch
+import yaml
 from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
+from catscale.blocks.pyramid import TopDown
 from catscale.scaler.architecture import Architecture, RepPlace
 from catscale.scaler.official.checkpoints import disagreements, from_official, to_official
+from catscale.scaler.official.importing import import_document
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
 from catscale.trainer.official_weights import import_weights
@@ -125,6 +128,41 @@ def test_a_folded_repconv_goes_out_and_comes_back() -> None:
     again.load_state_dict(from_official(fused, architecture))
     found = catscale.deploy(again.eval()).state_dict()
     assert all(torch.equal(found[name], value) for name, value in deployed.state_dict().items())
+
+
+LATERAL_FIRST = """\
+nc: 3
+depth_multiple: 1.0
+width_multiple: 1.0
+anchors: [[10, 13, 16, 30, 33, 23]]
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [32, 3, 2]]
+  - [-1, 1, Conv, [64, 3, 2]]
+head:
+  - [1, 1, Conv, [16, 1, 1]]  # of a step down the pyramid, which as released begins with the next row
+  - [2, 1, Conv, [16, 1, 1]]
+  - [-1, 1, nn.Upsample, [None, 2, 'nearest']]
+  - [[3, -1], 1, Concat, [1]]
+  - [-1, 1, RepConv, [32, 3, 1]]
+  - [[-1], 1, IDetect, [nc, anchors]]
+"""
+
+
+def test_weights_find_their_layers_whatever_the_order_of_the_rows(read_by_rows: Any) -> None:
+    imported = import_document(yaml.safe_load(LATERAL_FIRST), "model.yaml", "model")
+    architecture = imported.architecture
+    assert [type(node.block) for node in architecture.nodes if len(node.inputs) == 2] == [TopDown]
+    x = images(architecture)
+    read = read_by_rows(LATERAL_FIRST, x)
+    ours = catscale.build(architecture)
+    ours.load_state_dict(from_official(read.weights, architecture, imported.slots))
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(x)["lead"][0], read.outputs[0])
+    with pytest.raises(
+        InputError, match=r"model\.3\.conv\.weight has shape \(16, 32, 1, 1\) instead of \(16, 64, 1, 1\)"
+    ):
+        from_official(read.weights, architecture)  # our own export has the rows in another order
 
 
 def test_half_precision_and_distributed_keys_are_taken() -> None:
