@@ -31,35 +31,36 @@ DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multi
 
 def scale(
     arch: ArchArg,
-    width: WidthOption = None,
     depth: DepthOption = None,
     compound: CompoundOption = None,
     exponent: ExponentOption = None,
-    divisor: DivisorOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
-    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
+    width: WidthOption = None,
+    divisor: DivisorOption = None,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below. Without --output, the architecture file goes to stdout.
+    Scalings are applied in the order of the options below, so that what a compound scaling gains is reckoned from the
+    base's own widths. Without --output, the architecture file goes to stdout.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
     given = {
-        "width": _factor("width", width),
         "depth": _factor("depth", depth),
         "compound": _factor("compound", compound),
         "exponent": exponent,
-        "divisor": divisor,
         "transition": down,
         "extend": extend,
-        "resolution": size,
         "activation": activation,
+        "width": _factor("width", width),
+        "divisor": divisor,
+        "resolution": size,
     }
     scalings = {name: value for name, value in given.items() if value is not None}
     base = load(arch)

@@ -8,7 +8,6 @@ width whose factor is 1 stays as it is. The image's 3 channels and the predictio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
 from typing import Any, get_args
 
 from ..blocks.elan import Elan
@@ -201,7 +200,7 @@ def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architectu
     Raises:
         ScaleError: a scaling is unknown or cannot be done.
     """
-    settings = {name: _setting(name, scalings[name]) for name in SETTINGS if name in scalings}
+    settings = {name: checked_setting(name, scalings[name]) for name in SETTINGS if name in scalings}
     for name in settings:
         if not any(scaling in scalings for scaling in SETTINGS[name]):
             raise ScaleError(f"{architecture.name}: {name} is a setting of {' and '.join(SETTINGS[name])}; add one")
@@ -221,7 +220,12 @@ def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architectu
     return scaled
 
 
-def _setting(name: str, value: Any) -> Any:
+def checked_setting(name: str, value: Any) -> Any:
+    """The value of a setting, if it may have it.
+
+    Raises:
+        ScaleError: it may not.
+    """
     if name == "divisor" and (isinstance(value, bool) or value not in DIVISORS):
         raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, DIVISORS))}")
     if name == "exponent" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 4):
@@ -261,27 +265,39 @@ def _governing_ratios(architecture: Architecture, ratio: dict[str, Fraction]) ->
 
 def _factors(scaling: str, architecture: Architecture, factor: Factor) -> dict[str, Fraction]:
     """The factor of every node: that of the longest part that its name begins with, 1 where none does."""
-    names = [node.name for node in architecture.nodes]
     if not isinstance(factor, Mapping):
-        return dict.fromkeys(names, _exact(scaling, factor))
-    parts = {part: _exact(f"{scaling}: {part}", value) for part, value in factor.items()}
-    factors: dict[str, Fraction] = {}
-    for name in names:
-        within = [part for part in parts if f"{name}.".startswith(f"{part}.")]
-        factors[name] = parts[max(within, key=len)] if within else Fraction(1)
+        return dict.fromkeys((node.name for node in architecture.nodes), exact_factor(scaling, factor))
+    parts = {part: exact_factor(f"{scaling}: {part}", value) for part, value in factor.items()}
+    of_nodes = parts_of_nodes(scaling, architecture, tuple(parts))
+    return {name: Fraction(1) if part is None else parts[part] for name, part in of_nodes.items()}
+
+
+def parts_of_nodes(scaling: str, architecture: Architecture, parts: tuple[str, ...]) -> dict[str, str | None]:
+    """For every node the longest of the parts that its name begins with; None where none does.
+
+    Raises:
+        ScaleError: no node's name begins with one of the parts.
+    """
+    names = [node.name for node in architecture.nodes]
     for part in parts:
         if not any(f"{name}.".startswith(f"{part}.") for name in names):
             known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
             raise ScaleError(
                 f"{architecture.name}: {scaling}: no node's name begins with {part!r}; {nearest(part, known)}"
             )
-    return factors
+    longest_first = sorted(parts, key=len, reverse=True)
+    return {name: next((part for part in longest_first if f"{name}.".startswith(f"{part}.")), None) for name in names}
 
 
-def _exact(scaling: str, factor: float) -> Fraction:
-    if isinstance(factor, bool) or not 0 < factor < 1000:
-        raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
-    return Fraction(factor).limit_denominator(10**6)
+def exact_factor(scaling: str, factor: float) -> Fraction:
+    """A factor as a fraction: the nearest whose denominator is at most a million, so that 0.1 is a tenth.
+
+    Raises:
+        ScaleError: it is not above zero, or not below 1000.
+    """
+    if not isinstance(factor, bool) and 0 < factor < 1000 and (exact := Fraction(factor).limit_denominator(10**6)):
+        return exact
+    raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
 
 
 def _power(ratio: Fraction, exponent: float) -> Fraction:
@@ -298,12 +314,17 @@ def _each(architecture: Architecture, change: Callable[[Node], Block], *, unchan
 
 def _widened(block: Block, roles: tuple[Role, ...], factor: Fraction, divisor: int) -> Block:
     widths = {name: getattr(block, name) for name in fields_with(type(block), *roles)}
-    scaled = {name: _rounded(value, factor, divisor) for name, value in widths.items() if value is not None}
+    scaled = {
+        name: value if factor == 1 else rounded(value, factor.numerator, factor.denominator, divisor)
+        for name, value in widths.items()
+        if value is not None
+    }
     return replace(block, **scaled)  # type: ignore[type-var]
 
 
-def _rounded(channels: int, factor: Fraction, divisor: int) -> int:
-    return channels if factor == 1 else divisor * ceil(channels * factor / divisor)
+def rounded(channels: Any, numerator: Any, denominator: Any, divisor: int) -> Any:
+    """The least multiple of `divisor` from channels x numerator / denominator on: whole numbers, or arrays of them."""
+    return divisor * -(-channels * numerator // (divisor * denominator))
 
 
 def _deepened(node: Node, where: str, factor: Fraction) -> Block:

@@ -92,7 +92,7 @@ def test_the_total_counts_trainings_only(done: tuple[Study, Path, list[Row]]) ->
 def test_what_is_never_trained_says_why_and_has_no_folder(done: tuple[Study, Path, list[Row]]) -> None:
     _, folder, rows = done
     refused = by_state(rows, "refused")
-    assert any("cannot be built: base-width0.25: backbone.p2.elan: depth 0.75 turns" in row.reason for row in refused)
+    assert any("cannot be built: base: backbone.p2.elan: depth 0.75 turns" in row.reason for row in refused)
     assert not any((folder / "trials" / str(row.number)).exists() for row in refused)
 
 
