@@ -8,6 +8,7 @@ import typer
 
 from .blocks.errors import CatscaleError, InputError
 from .reports import commands as reports
+from .reports.space_command import space
 from .scaler import commands as scaler
 from .search import commands as search
 from .trainer import commands as trainer
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.latency),
+    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, space, scaler.latency),
     "Train": (trainer.train, trainer.val, trainer.predict),
     "Search and report": (reports.report, reports.demo),
 }.items():

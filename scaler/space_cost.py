@@ -129,7 +129,7 @@ class Wiring:
         distinct, place = np.unique(np.asarray(factors), return_inverse=True)
         unit, identities = self._scaled([exact_factor("width", factor) for factor in distinct.tolist()], divisor)
         area = (side // self.stride) ** 2
-        if int(unit.max(initial=0)) * int(area.max(initial=0)) >= LIMIT:
+        if (unit.max(axis=0, initial=0)[place].astype(np.float64) * area >= LIMIT).any():
             raise InputError(f"{self.architecture.name}: counts beyond 2^62; count it by profile")
         params, *maps = unit[:, place]
         return Counts(params, *(count * area for count in maps)), identities[place] + PRIME * side.astype(np.uint64)

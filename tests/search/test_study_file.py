@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 from catscale.blocks.errors import InputError
-from catscale.search.candidates import Bases, check_feasible, over_budget
+from catscale.search.candidates import Bases, over_budget
 from catscale.search.run import run_study
+from catscale.search.space_table import check_feasible
 from catscale.search.study import Study, differences, load_study
 
 GOOD: dict[str, Any] = {
