@@ -22,7 +22,7 @@ Figure = TypeVar("Figure", int, Integers)
 
 _LAST = ("width", "resolution", *SETTINGS)
 
-KEPT = 1024  # wirings of one base that are kept
+KEPT = 2048  # wirings of one base that are kept
 CHUNK = 2**15  # detectors evaluated at once
 PRIME = np.uint64(0x9E3779B97F4A7C15)  # spreads sizes over the identities; any odd number that looks random does
 
