@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Feature, Lowering
-from .ops import all_of
 from .roles import CLOSED, OutsideWidth, Repeats
 
 
@@ -22,7 +21,7 @@ class DarkBlock:
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        return dark_block(net, x, self.out // 2, self.out, residual=all_of(x.shape.channels == self.out))
+        return dark_block(net, x, self.out // 2, self.out, residual=x.shape.channels == self.out)
 
 
 @dataclass(frozen=True, slots=True)

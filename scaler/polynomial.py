@@ -25,10 +25,6 @@ class Polynomial:
         """`step x k`, of the unknown in that place."""
         return cls({(place,): step})
 
-    @property
-    def degree(self) -> int:
-        return max(map(len, self.terms), default=0)
-
     def __add__(self, other: "Whole") -> "Polynomial":
         terms = dict(self.terms)
         for product, coefficient in terms_of(other).items():
