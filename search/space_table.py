@@ -68,7 +68,10 @@ class SpaceTable:
     @cached_property
     def within(self) -> Indices:
         """Rows within every bound that needs no measurement."""
-        return np.flatnonzero(self._used <= 1)
+        fits = np.ones(len(self), dtype=bool)
+        for name, bound in self.study.constraints.items():
+            fits &= self.figures[name] <= bound if name in self.figures else True
+        return np.flatnonzero(fits)
 
     @property
     def unmeasured(self) -> tuple[str, ...]:

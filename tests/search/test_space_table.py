@@ -77,6 +77,13 @@ def test_in_budget_is_what_breaks_no_bound_that_is_counted(counted: Any, one_by_
     assert table.unmeasured == ("latency_ms",)
 
 
+def test_a_bound_is_itself_within_the_budget(counted: Any, tmp_path: Path) -> None:
+    smallest = float(counted[1].figures["gflops"].min())
+    study = study_of(tmp_path, constraints={"gflops": smallest})
+    table = tabulate(study, Bases(study))
+    assert set(table.figures["gflops"][table.within]) == {smallest}
+
+
 @pytest.mark.parametrize(("kind", "sign"), [("least", 1), ("most", -1)])
 def test_a_front_has_what_nothing_beats(counted: Any, kind: str, sign: int) -> None:
     _, table, _ = counted
