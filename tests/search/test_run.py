@@ -122,7 +122,7 @@ def test_a_larger_total_goes_on_and_the_whole_space_ends_it(done: tuple[Study, P
 def test_a_changed_space_is_refused(done: tuple[Study, Path, list[Row]], place: Path) -> None:
     _, folder, _ = done
     before = (folder / "trials.csv").read_bytes()
-    with pytest.raises(InputError, match=r"begun with another study.*\n  space.width.choices was \[.*\], is \[0.25\]"):
+    with pytest.raises(InputError, match=r"(?s)another study.*\n  space.width.choices was \[.*\], is \[0.25\]"):
         run_study(read(place, "done", space={"width": {"choices": [0.25]}}), folder, device="cpu")
     assert (folder / "trials.csv").read_bytes() == before
 
