@@ -8,6 +8,7 @@ import typer
 
 from .blocks.errors import CatscaleError, InputError
 from .reports import commands as reports
+from .reports.space_command import space
 from .scaler import commands as scaler
 from .scaler.draw_command import draw
 from .scaler.profile_command import profile
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, profile, scaler.latency, draw),
+    "Generate and count": (reports.zoo, scaler.scale, profile, space, scaler.latency, draw),
     "Train": (trainer.train, trainer.val, trainer.predict),
     "Search and report": (reports.report, reports.demo),
 }.items():

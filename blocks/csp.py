@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Feature, Lowering
-from .ops import all_of
 from .roles import CLOSED, InsideWidth, OutsideWidth, Repeats
 
 
@@ -26,7 +25,7 @@ class DarkBlock:
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        residual = all_of(x.shape.channels == self.out)
+        residual = x.shape.channels == self.out
         return dark_block(net, x, self.out // 2, self.out, residual=residual, reverse=self.reversed)
 
 

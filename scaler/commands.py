@@ -60,16 +60,16 @@ def scale(
     arch: ArchArg,
     stages: StagesOption = None,
     anchors: AnchorsOption = None,
-    width: WidthOption = None,
     depth: DepthOption = None,
     compound: CompoundOption = None,
     exponent: ExponentOption = None,
-    divisor: DivisorOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
-    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     aux: AuxOption = None,
+    width: WidthOption = None,
+    divisor: DivisorOption = None,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     fit: FitOption = None,
     strategy: StrategyOption = None,
     device: Annotated[str | None, typer.Option(help="Where --fit latency_ms is measured.  [default: auto]")] = None,
@@ -80,9 +80,10 @@ def scale(
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below (beside --stages, --size first where it can be), and --fit
-    after them: it solves for the largest variant within all its bounds. Without --output, the architecture file goes
-    to stdout; with --fit or --explain, the tables.
+    Scalings are applied in the order of the options below (beside --stages, --size first where it can be), so that what
+    a compound scaling gains is reckoned from the base's own widths; --fit comes after them, and solves for the largest
+    variant within all its bounds. Without --output, the architecture file goes to stdout; with --fit or --explain, the
+    tables.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
@@ -92,16 +93,16 @@ def scale(
         **({"resolution": size} if at_once else {}),
         "stages": _levels(stages, base),
         "anchors": [_sides(level) for level in anchors] if anchors else None,
-        "width": _factor("width", width),
         "depth": _factor("depth", depth),
         "compound": _factor("compound", compound),
         "exponent": exponent,
-        "divisor": divisor,
         "transition": down,
         "extend": extend,
-        **({} if at_once else {"resolution": size}),
         "activation": activation,
         "aux": aux.split(",") if aux and "," in aux else aux,
+        "width": _factor("width", width),
+        "divisor": divisor,
+        **({} if at_once else {"resolution": size}),
     }
     scalings = {name: value for name, value in given.items() if value is not None}
     if fit:

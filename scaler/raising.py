@@ -33,7 +33,6 @@ class Match:
     rest: tuple[str, ...] = ()  # what the anchor, a concatenation, joins beyond the block's own
 
 
-@lru_cache(maxsize=256)
 def raised(architecture: Architecture) -> Architecture:
     """The same detector with its layers gathered into blocks wherever they are wired as one.
 
@@ -41,6 +40,12 @@ def raised(architecture: Architecture) -> Architecture:
     inside a block reads it there, and a plan of RepConvs follows the layers. Where nothing is found, the detector is
     given back as it is.
     """
+    found = _raised(architecture)
+    return architecture if found == architecture else found  # the cache may hold an equal one
+
+
+@lru_cache(maxsize=256)
+def _raised(architecture: Architecture) -> Architecture:
     for pattern in PATTERNS:
         while matches := _matches(pattern, wiring(architecture), architecture):
             architecture = _taken_in(matches, wiring(architecture), architecture)

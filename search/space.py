@@ -12,7 +12,7 @@ from ..blocks.vocabulary import TRANSITIONS
 
 Value = int | float | str
 
-ORDER = ("width", "compound", "depth", "transition", "extend", "activation", "resolution")  # in which scalings apply
+ORDER = ("depth", "compound", "transition", "extend", "activation", "width", "resolution")  # in which scalings apply
 ALIASES = {"size_px": "resolution"}
 BASE = "base"  # the parameter that chooses among several bases
 
