@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.latency),
+    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.reparam, scaler.latency),
     "Train": (trainer.train, trainer.val, trainer.predict),
     "Search and report": (reports.report, reports.demo),
 }.items():

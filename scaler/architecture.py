@@ -4,15 +4,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Feature, Graph, Layer, Lowering
-from ..blocks.ops import Activation, Anchors, Conv, Image, Predict, RepConv, ShapeError
+from ..blocks.ops import Activation, Anchors, Image, Predict, ShapeError
 from ..blocks.roles import Block
 from .cost import CostReport, count
+from .reparam import RepPlace, planned
 
 IMAGE = "image"
 NOMINAL = 4096  # pixels at which shapes are checked while lowering: a multiple of every stride in use
@@ -34,17 +34,6 @@ class Node:
         return self.released or self.block
 
 
-@dataclass(frozen=True, slots=True)
-class RepPlace:
-    """3x3 convolutions that train as RepConv: with an identity branch where shapes allow it, or as RepConvN without.
-
-    `at` is a layer's name, or a pattern in which `*` stands for anything: `backbone.*.tap*.conv1`.
-    """
-
-    at: str
-    identity: bool
-
-
 @dataclass(frozen=True)
 class Architecture:
     """A concatenation-based detector.
@@ -62,7 +51,7 @@ class Architecture:
     classes: int = 80
     activation: Activation = "silu"
     implicit: bool = True  # implicit knowledge in the lead head while training
-    rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation (`scaler.reparam`); of two that match, the last holds
+    rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation; of two places that cover a conv, the last holds
 
     def __post_init__(self) -> None:
         _check(self)
@@ -159,7 +148,6 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
             features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
         except ShapeError as error:
             raise InputError(f"{where}: node {node.name}: {error}") from error
-    layers[:] = _planned(architecture, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -173,28 +161,10 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
-    layers[0] = replace(layers[0], op=Image(architecture.size))
-    return Graph(tuple(layers), lead, aux).flattened()
-
-
-def _planned(architecture: Architecture, layers: list[Layer]) -> list[Layer]:
-    """The layers, with RepConvs where the plan has them."""
-    convs = {layer.name for layer in layers if isinstance(layer.op, Conv) and layer.op.kernel == 3}
-    identity: dict[str, bool] = {}
-    for place in architecture.rep:
-        found = [name for name in convs if fnmatchcase(name, place.at)]
-        if not found:
-            hint = nearest(place.at, convs) if convs else "it has none"
-            raise InputError(f"{architecture.name}: rep: no 3x3 conv is at {place.at!r}; {hint}")
-        identity.update(dict.fromkeys(found, place.identity))
-
-    def planned(layer: Layer) -> Layer:
-        op = layer.op
-        if layer.name not in identity or not isinstance(op, Conv):
-            return layer
-        return replace(layer, op=RepConv(op.out, op.stride, op.groups, op.act, identity[layer.name]))
-
-    return [planned(layer) for layer in layers]
+    graph = Graph(tuple(layers), lead, aux).flattened()
+    if architecture.rep:
+        graph = planned(graph, architecture.rep, where)
+    return replace(graph, layers=(replace(layers[0], op=Image(architecture.size)), *graph.layers[1:]))
 
 
 def _find(features: dict[str, Feature], layers: list[Layer], name: str) -> Feature:

@@ -1,4 +1,4 @@
-"""The generator's verbs: scale, profile, latency."""
+"""The generator's verbs: scale, profile, reparam, latency."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from ..blocks.errors import InputError
 from .architecture import Architecture
 from .cost import CONVENTIONS
 from .documents import write_text
+from .reparam import places
 from .scaling import apply
 from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
@@ -28,6 +29,19 @@ ExponentOption = Annotated[
 ]
 DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
 
+FormOption = Annotated[str | None, typer.Option(help="With --extend: parallel, grouped or shuffled.")]
+DarkOption = Annotated[
+    list[str] | None, typer.Option(help="Dark blocks plain or reversed, or PART=reversed; may be given again.")
+]
+RepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="3x3 convs to RepConv: planned, repconv, repconvn or none, everywhere or PLAN@POSITION,POSITION "
+        "(`catscale reparam` lists them); may be given again."
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="With --rep: identities where the rule forbids them, too.")]
+
 
 def scale(
     arch: ArchArg,
@@ -38,6 +52,10 @@ def scale(
     divisor: DivisorOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
+    form: FormOption = None,
+    dark: DarkOption = None,
+    rep: RepOption = None,
+    force: ForceOption = False,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
@@ -58,6 +76,10 @@ def scale(
         "divisor": divisor,
         "transition": down,
         "extend": extend,
+        "form": form,
+        "dark": _words("dark", dark),
+        "rep": rep,
+        "force": force or None,
         "resolution": size,
         "activation": activation,
     }
@@ -79,16 +101,25 @@ def scale(
 
 def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:
     """`["1.5"]` as a factor, `["backbone=1.5", "neck=2"]` as factors of parts."""
+    given = _words(option, words)
+    try:
+        if isinstance(given, dict):
+            return {part: float(value) for part, value in given.items()}
+        return None if given is None else float(given)
+    except ValueError as error:
+        raise InputError(
+            f"--{option} {' '.join(words or ())}: expected a factor such as 1.5, or PART=FACTOR"
+        ) from error
+
+
+def _words(option: str, words: list[str] | None) -> str | dict[str, str] | None:
+    """`["reversed"]` as a word of the whole, `["backbone=reversed", "neck=plain"]` as words of parts."""
     if not words:
         return None
-    parts = [word.rpartition("=") for word in words]
-    try:
-        factors = {part: float(value) for part, _, value in parts}
-    except ValueError as error:
-        raise InputError(f"--{option} {' '.join(words)}: expected a factor such as 1.5, or PART=FACTOR") from error
-    if len(factors) < len(words) or ("" in factors and len(words) > 1):
-        raise InputError(f"--{option} {' '.join(words)}: give one factor of the whole, or one of each part")
-    return factors.get("", factors)
+    found = {part: value for part, _, value in (word.rpartition("=") for word in words)}
+    if len(found) < len(words) or ("" in found and len(words) > 1):
+        raise InputError(f"--{option} {' '.join(words)}: give one value of the whole, or one of each part")
+    return found.get("", found)
 
 
 def _compare(base: Architecture, scaled: Architecture) -> None:
@@ -132,6 +163,23 @@ def profile(
         out.print()
         rows = [(c.counter, c.figure, c.theirs, c.ours, c.equal, c.rule) for c in checks]
         print_table("Counted by others", ("counter", "figure", "theirs", "ours", "equal", "rule"), rows)
+
+
+def reparam(arch: ArchArg, as_json: JsonOption = False) -> None:
+    """List the 3x3 convs of a detector: what each is, and whether it may train as RepConv with identity.
+
+    Example: catscale reparam yolor-w6
+    """
+    architecture = load(arch)
+    found = places(architecture)
+    if as_json:
+        records = [{"name": p.name, "op": p.word, "fits": p.fits, "allows": p.allows, "why": p.obstacle} for p in found]
+        print_json({"name": architecture.name, "places": records})
+        return
+    rows = [(p.name, p.word, p.fits, p.allows, p.obstacle) for p in found]
+    columns = ("place", "is", "shapes allow identity", "rule allows", "because")
+    note = f"{sum(p.identity for p in found)} with identity; apply a plan with catscale scale ARCH --rep PLAN@POSITION"
+    print_table(f"{architecture.name}: 3x3 convs of the train graph", columns, rows, note)
 
 
 def latency(

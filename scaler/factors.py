@@ -1,6 +1,6 @@
 """Factors of a scaling: of the whole, or of parts by the beginning of their nodes' names. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 from ..blocks.errors import InputError, nearest
@@ -23,17 +23,25 @@ def factors_of_nodes(scaling: str, architecture: Architecture, factor: Factor) -
     if not isinstance(factor, Mapping):
         return dict.fromkeys(names, exact(scaling, factor))
     parts = {part: exact(f"{scaling}: {part}", value) for part, value in factor.items()}
-    factors: dict[str, Fraction] = {}
-    for name in names:
-        within = [part for part in parts if f"{name}.".startswith(f"{part}.")]
-        factors[name] = parts[max(within, key=len)] if within else Fraction(1)
+    part_of = parts_of_nodes(scaling, architecture, parts)
+    return {name: Fraction(1) if part is None else parts[part] for name, part in part_of.items()}
+
+
+def parts_of_nodes(scaling: str, architecture: Architecture, parts: Collection[str]) -> dict[str, str | None]:
+    """The longest part that the name of every node begins with; None where it begins with none.
+
+    Raises:
+        ScaleError: a part is not there.
+    """
+    names = [node.name for node in architecture.nodes]
     for part in parts:
         if not any(f"{name}.".startswith(f"{part}.") for name in names):
             known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
             raise ScaleError(
                 f"{architecture.name}: {scaling}: no node's name begins with {part!r}; {nearest(part, known)}"
             )
-    return factors
+    within = {name: [part for part in parts if f"{name}.".startswith(f"{part}.")] for name in names}
+    return {name: max(found, key=len, default=None) for name, found in within.items()}
 
 
 def exact(scaling: str, factor: float) -> Fraction:

@@ -5,22 +5,26 @@ scaling in `ratios`. A scaled width is rounded up to the next multiple of `DIVIS
 it is. The image's 3 channels and the predictions' anchors x (5 + classes) never scale.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, get_args
 
-from ..blocks.elan import Elan
+from ..blocks.csp import Dark
+from ..blocks.elan import Elan, Form
 from ..blocks.errors import nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
-from .factors import Factor, ScaleError, factors_of_nodes
+from .factors import Factor, ScaleError, factors_of_nodes, parts_of_nodes
+from .plans import rep
 from .ratios import concatenated_widths, governing_blocks, power
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
+
+DARK_ORDERS = ("plain", "reversed")
 
 
 def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR) -> Architecture:
@@ -96,19 +100,22 @@ def resolution(architecture: Architecture, size: int) -> Architecture:
     return architecture if size == architecture.size else replace(architecture, size=int(size))
 
 
-def extend(architecture: Architecture, groups: int) -> Architecture:
-    """Every ELAN becomes an E-ELAN with `groups` groups; 1 gives back the ELANs.
+def extend(architecture: Architecture, groups: int, *, form: Form = "parallel") -> Architecture:
+    """Every ELAN becomes an E-ELAN with `groups` groups, written in a form of `blocks.elan`; 1 gives back the ELANs.
 
     Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
-    cardinality is merged ("partial auxiliary head").
+    cardinality is merged ("partial auxiliary head"); it has the same name in every form.
 
     Raises:
-        ScaleError: `groups` is not a whole number above zero, or there is no ELAN.
+        ScaleError: `groups` is not a whole number above zero, the form is unknown, or there is no ELAN.
 
     Source: YOLOv7, arXiv:2207.02696, section 3.1, Fig. 2 (d), and Table 8.
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    if form not in get_args(Form):
+        raise ScaleError(f"{architecture.name}: form: none is called {form!r}; {nearest(str(form), get_args(Form))}")
+    form = form if groups > 1 else "parallel"  # a single group has one form
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
         raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
@@ -120,14 +127,13 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
         return f"{elan}.group{groups}.out" if groups > 1 else elan
 
     def extended(node: Node) -> Node:
-        block = replace(node.block, groups=int(groups)) if isinstance(node.block, Elan) else node.block
+        block = replace(node.block, groups=int(groups), form=form) if isinstance(node.block, Elan) else node.block
         inputs = tuple(map(partial_aux, node.inputs)) if node.name in architecture.aux else node.inputs
         return replace(node, block=block, inputs=inputs, released=None)
 
     nodes = tuple(map(extended, architecture.nodes))
-    return (
-        architecture if all(block.groups == groups for block in elans.values()) else replace(architecture, nodes=nodes)
-    )
+    unchanged = all((block.groups, block.form) == (groups, form) for block in elans.values())
+    return architecture if unchanged else replace(architecture, nodes=nodes)
 
 
 def transition(architecture: Architecture, kind: str) -> Architecture:
@@ -176,17 +182,54 @@ def implicit(architecture: Architecture, wanted: bool) -> Architecture:
     return architecture if wanted == architecture.implicit else replace(architecture, implicit=wanted)
 
 
+def dark(architecture: Architecture, order: str | Mapping[str, str]) -> Architecture:
+    """Dark blocks with their 1x1 conv first (`plain`) or their 3x3 conv (`reversed`): of all, or of parts by name.
+
+    As many parameters and operations, where a block is as wide as what it reads.
+
+    Raises:
+        ScaleError: the order is unknown, names a part that is not there, or there is no dark block.
+
+    Source: YOLOv7, arXiv:2207.02696, section 5.4.2, Fig. 7 and Table 5.
+    """
+    where = f"{architecture.name}: dark"
+    for word in order.values() if isinstance(order, Mapping) else (order,):
+        if word not in DARK_ORDERS:
+            raise ScaleError(f"{where}: no order is called {word!r}; {nearest(str(word), DARK_ORDERS)}")
+    if isinstance(order, Mapping):
+        part_of = parts_of_nodes("dark", architecture, order)
+        wanted = {name: order[part] for name, part in part_of.items() if part is not None}
+    else:
+        wanted = dict.fromkeys((node.name for node in architecture.nodes), order)
+    blocks = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Dark)}
+    turned = {
+        name: replace(block, reversed=wanted[name] == "reversed") for name, block in blocks.items() if name in wanted
+    }
+    if not turned:
+        raise ScaleError(f"{where}: it has no dark block there to turn")
+    return each(
+        architecture, lambda node: turned.get(node.name, node.block), unchanged=turned.items() <= blocks.items()
+    )
+
+
 SCALINGS: dict[str, Callable[..., Architecture]] = {
     "width": width,
     "depth": depth,
     "compound": compound,
     "transition": transition,
     "extend": extend,
+    "dark": dark,
+    "rep": rep,
     "resolution": resolution,
     "activation": activation,
     "implicit": implicit,
 }
-SETTINGS = {"exponent": ("compound",), "divisor": ("width", "compound")}  # of which scalings; beside them, by name
+SETTINGS = {  # of which scalings; they stand beside them, by name
+    "exponent": ("compound",),
+    "divisor": ("width", "compound"),
+    "form": ("extend",),
+    "force": ("rep",),
+}
 
 
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
@@ -225,5 +268,7 @@ def _setting(name: str, value: Any) -> Any:
 
 def _worded(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "".join(f"-{part}{factor}" for part, factor in value.items())
+        return "".join(f"-{part}{'-' if isinstance(factor, str) else ''}{factor}" for part, factor in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "".join(map(_worded, value))
     return f"-{value}" if isinstance(value, str | bool) else str(value)

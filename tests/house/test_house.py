@@ -53,6 +53,7 @@ VERBS = [
     "zoo",
     "scale",
     "profile",
+    "reparam",
     "latency",
     "train",
     "val",
