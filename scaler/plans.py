@@ -1,4 +1,4 @@
-"""Named plans of re-parameterisation as a scaling: `planned`, or `planned@backbone,neck.p3` at some positions. No torch."""
+"""Named plans of re-parameterisation as a scaling: `planned`, or `planned@backbone,neck.p3` at positions. No torch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -105,9 +105,7 @@ def places(architecture: "Architecture") -> list[Place]:
     graph = architecture.graph()
     obstacles, shapes = _obstacles(graph), graph.shapes()
     return [
-        Place(layer.name, op, shapes[layer.inputs[0]].channels, obstacles[layer.name])
-        for layer in graph.layers
-        if isinstance(op := layer.op, Conv | RepConv) and _kernel(op) == 3
+        Place(layer.name, op, shapes[layer.inputs[0]].channels, obstacles[layer.name]) for layer, op in _convs(graph)
     ]
 
 
@@ -144,7 +142,7 @@ def planned(graph: Graph, rep: tuple[RepPlace, ...], where: str) -> Graph:
 
 
 def _forms(graph: Graph, rep: tuple[RepPlace, ...], where: str) -> dict[str, RepForm]:
-    convs = [layer.name for layer in graph.layers if isinstance(layer.op, Conv) and layer.op.kernel == 3]
+    convs = [layer.name for layer, _ in _convs(graph)]
     forms: dict[str, RepForm] = {}
     for place in rep:
         found = [name for name in convs if place.covers(name)]
@@ -184,8 +182,12 @@ def _obstacles(graph: Graph) -> dict[str, str]:
     return {layer.name: obstacle(layer) for layer in graph.layers if isinstance(layer.op, Conv | RepConv)}
 
 
-def _kernel(op: Conv | RepConv) -> int:
-    return op.kernel if isinstance(op, Conv) else 3
+def _convs(graph: Graph) -> Iterator[tuple[Layer, Conv | RepConv]]:
+    """Its 3x3 convolutions, RepConvs among them."""
+    for layer in graph.layers:
+        op = layer.op
+        if isinstance(op, RepConv) or (isinstance(op, Conv) and op.kernel == 3):
+            yield layer, op
 
 
 def _fits(op: Conv | RepConv, channels: int) -> bool:
