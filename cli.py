@@ -9,6 +9,9 @@ import typer
 from .blocks.errors import CatscaleError, InputError
 from .reports import commands as reports
 from .scaler import commands as scaler
+from .scaler.draw_command import draw
+from .scaler.profile_command import profile
+from .scaler.reparam_command import reparam
 from .search import commands as search
 from .trainer import commands as trainer
 from .trainer import data_commands
@@ -31,7 +34,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, scaler.profile, scaler.reparam, scaler.latency),
+    "Generate and count": (reports.zoo, scaler.scale, profile, reparam, scaler.latency, draw),
     "Train": (trainer.train, trainer.val, trainer.predict),
     "Search and report": (reports.report, reports.demo),
 }.items():

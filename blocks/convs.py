@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from .graph import Feature, Lowering
-from .ops import Activation, Conv
+from .ops import Activation, Conv, RepConv
 from .roles import CLOSED, Count, OutsideWidth
 
 
@@ -33,10 +33,12 @@ class RepConvNode:
 
     out: OutsideWidth
     identity: bool = True
+    stride: Count = 1
+    groups: Count = 1
 
     arity: ClassVar[int | None] = 1
     __pydantic_config__ = CLOSED
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        return net.rep_conv(x, self.out, self.identity)
+        return net.layer(RepConv(self.out, self.stride, self.groups, net.act, self.identity), x)

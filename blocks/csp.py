@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from .graph import Feature, Lowering
 from .ops import all_of
-from .roles import CLOSED, OutsideWidth, Repeats
+from .roles import CLOSED, InsideWidth, OutsideWidth, Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,17 @@ class CspA:
     repeats: Repeats
     tail: bool = False
     reversed: bool = False
+    residual: bool = True
+    hidden: InsideWidth | None = None  # channels of each branch; half of `out` where None
 
     arity: ClassVar[int | None] = 1
     __pydantic_config__ = CLOSED
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        half = self.out // 2
+        half = self.out // 2 if self.hidden is None else self.hidden
         stem = net.conv(x, half, at="stem")
-        path = dark_chain(net, stem, half, self.repeats, residual=True, reverse=self.reversed)
+        path = dark_chain(net, stem, half, self.repeats, residual=self.residual, reverse=self.reversed)
         if self.tail:
             path = net.conv(path, half, at="tail")
         return net.conv(net.concat(path, net.conv(x, half, at="bypass")), self.out, at="out")
@@ -57,20 +59,23 @@ class CspA:
 
 @dataclass(frozen=True, slots=True)
 class CspB:
-    """As `CspA`, but both branches start from one 1x1 conv, keep its width, and nothing is residual (the necks)."""
+    """As `CspA`, but both branches start from one 1x1 conv and keep its width; not residual as released (the necks)."""
 
     out: OutsideWidth
     repeats: Repeats
     reversed: bool = False
+    residual: bool = False
+    hidden: InsideWidth | None = None  # channels of each branch; those of `out` where None
 
     arity: ClassVar[int | None] = 1
     __pydantic_config__ = CLOSED
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        stem = net.conv(x, self.out, at="stem")
-        path = dark_chain(net, stem, self.out, self.repeats, residual=False, reverse=self.reversed)
-        return net.conv(net.concat(path, net.conv(stem, self.out, at="bypass")), self.out, at="out")
+        width = self.out if self.hidden is None else self.hidden
+        stem = net.conv(x, width, at="stem")
+        path = dark_chain(net, stem, width, self.repeats, residual=self.residual, reverse=self.reversed)
+        return net.conv(net.concat(path, net.conv(stem, width, at="bypass")), self.out, at="out")
 
 
 Dark = DarkBlock | CspA | CspB  # what a dark block is in

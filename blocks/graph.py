@@ -16,7 +16,6 @@ from .ops import (
     MaxPool,
     Op,
     Predict,
-    RepConv,
     Shape,
     SpaceToDepth,
     TakeGroup,
@@ -154,10 +153,6 @@ class Lowering:
         """Groups of channels added up; each stands at `groupN.out`, from 1."""
         parts = (self.layer(TakeGroup(index, groups), x, at=f"group{index + 1}.out") for index in range(groups))
         return self.add(*parts)
-
-    def rep_conv(self, x: Feature, out: int, identity: bool = True, at: str = "") -> Feature:
-        """Re-parameterised 3x3 convolution with the architecture's activation."""
-        return self.layer(RepConv(out, act=self.act, identity=identity), x, at=at)
 
     def max_pool(self, x: Feature, kernel: int, stride: int = 1, at: str = "") -> Feature:
         """Maximum over a window."""

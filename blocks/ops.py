@@ -1,4 +1,4 @@
-"""Primitive ops: what each does to a shape and what it costs, side by side. No torch here.
+"""Primitive ops: what each does to a shape, what it costs, moves and reads, side by side. No torch here.
 
 A shape is of one image. Costs are exact integers, for batch 1; where channels are an array of whole numbers, one for
 each of many detectors of the same wiring, costs are arrays too (`scaler.space_cost`). An op knows whether it still has
@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal, Protocol, Self
+
+from .measures import Traffic, Window
 
 Activation = Literal["silu", "leaky_relu"]
 Anchors = tuple[tuple[float, float], ...]  # (width, height) in pixels of the network input
@@ -79,8 +81,35 @@ class Op(Protocol):
         """The op that computes the same function when deployed."""
         ...
 
+    def traffic(self, *inputs: Shape) -> Traffic:
+        """Elements moved for the shapes of the inputs, in order."""
+        ...
 
-class _Free:
+    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
+        """Convolutions on the shortest and on the longest way from the output back to an input."""
+        ...
+
+    @property
+    def window(self) -> Window:
+        """The cells of each input that a cell of the output depends on."""
+        ...
+
+
+class _Primitive:
+    """What holds for most ops: every operand passes through memory once, and a cell reads the one in its place."""
+
+    __slots__ = ()
+
+    def traffic(self: Op, *inputs: Shape) -> Traffic:
+        read = sum(x.elements for x in inputs)
+        return Traffic(read, self.cost(*inputs).params, self.shape(*inputs).elements)
+
+    @property
+    def window(self) -> Window:
+        return Window()
+
+
+class _Free(_Primitive):
     """An op without weights or multiplications: it moves, selects or adds, which every convention counts as nothing."""
 
     __slots__ = ()
@@ -88,12 +117,24 @@ class _Free:
     def cost(self, *inputs: Shape) -> Cost:
         return Cost()
 
+    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
+        return 0, 0
+
     def folded(self) -> Self:
         return self
 
 
+class _View(_Free):
+    """An op whose output lies in memory already: it says where, and moves nothing."""
+
+    __slots__ = ()
+
+    def traffic(self, *inputs: Shape) -> Traffic:
+        return Traffic()
+
+
 @dataclass(frozen=True, slots=True)
-class Image(_Free):
+class Image(_View):
     """The network's input, in RGB."""
 
     size: int  # pixels of a side
@@ -104,7 +145,7 @@ class Image(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Conv:
+class Conv(_Primitive):
     """Convolution with padding kernel // 2, then batch norm (folded: a bias instead), then activation."""
 
     out: int
@@ -135,9 +176,16 @@ class Conv:
     def folded(self) -> "Conv":
         return replace(self, norm=False)
 
+    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
+        return 1, 1
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.kernel // 2)
+
 
 @dataclass(frozen=True, slots=True)
-class RepConv:
+class RepConv(_Primitive):
     """3x3 and 1x1 convolutions with batch norms, summed, then activation; one 3x3 convolution when folded.
 
     With `identity`, a batch norm of the input joins the sum where the shapes allow it; without, it is "RepConvN", the
@@ -166,6 +214,14 @@ class RepConv:
     def folded(self) -> Conv:
         return Conv(self.out, 3, self.stride, self.groups, self.act, norm=False)
 
+    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
+        (x,) = inputs
+        return (0 if all_of(self.branches(x) > 2) else 1), 1  # a batch norm is no convolution
+
+    @property
+    def window(self) -> Window:
+        return self.folded().window
+
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(_Free):
@@ -183,6 +239,10 @@ class MaxPool(_Free):
         height, width = ((side - self.kernel) // self.stride + 1 for side in (x.height, x.width))
         return Shape(x.channels, height, width)
 
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.kernel // 2 if self.stride == 1 else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Upsample(_Free):
@@ -193,6 +253,10 @@ class Upsample(_Free):
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
         return Shape(x.channels, self.factor * x.height, self.factor * x.width)
+
+    @property
+    def window(self) -> Window:
+        return Window(repeat=self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +269,14 @@ class SpaceToDepth(_Free):
             raise ShapeError(f"a {x.height}x{x.width} map cannot be cut into 2x2 squares; use an even size")
         return Shape(4 * x.channels, x.height // 2, x.width // 2)
 
+    @property
+    def window(self) -> Window:
+        return Window(kernel=2, stride=2)
+
 
 @dataclass(frozen=True, slots=True)
 class Concat(_Free):
-    """Channels of all inputs, in order."""
+    """Channels of all inputs, in order: a copy, every channel read and written."""
 
     def shape(self, *inputs: Shape) -> Shape:
         first = inputs[0]
@@ -233,7 +301,7 @@ class GroupConcat(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class TakeGroup(_Free):
+class TakeGroup(_View):
     """The channels of one group: a view, nothing is copied."""
 
     index: int  # from 0
@@ -273,7 +341,7 @@ class Add(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Predict:
+class Predict(_Primitive):
     """The 1x1 convolution of one pyramid level's head: for each anchor x, y, w, h, objectness and a logit per class.
 
     With `implicit`, a learned vector is added to its input and another multiplies its output (YOLOR's implicit
@@ -302,6 +370,9 @@ class Predict:
 
     def folded(self) -> "Predict":
         return replace(self, implicit=False)
+
+    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
+        return 1, 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,25 @@ class Architecture:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the built graph: equal for equal detectors, whatever their and their nodes' names."""
+        """SHA-256 of the built graph: equal for equal detectors, whatever the names and the order of their nodes."""
         graph = self.graph()
-        place = {layer.name: str(index) for index, layer in enumerate(graph.layers)}
-        lines = [f"{layer.op} {[place[name] for name in layer.inputs]}" for layer in graph.layers if layer.inputs]
-        lines += [f"lead {[place[name] for name in graph.lead]}", f"aux {[place[name] for name in graph.aux]}"]
+        layers = {layer.name: layer for layer in graph.layers}
+        place: dict[str, int] = {}
+        lines: list[str] = []
+        waiting = list(reversed((*graph.lead, *graph.aux)))
+        while waiting:  # depth first, from the heads on, so that only who reads whom decides on the order
+            layer = layers[waiting[-1]]
+            unseen = [name for name in layer.inputs if name not in place]
+            if layer.name not in place and unseen:
+                waiting += reversed(unseen)
+                continue
+            if layer.name not in place:
+                place[layer.name] = len(place)
+                lines.append(f"{layer.op if layer.inputs else 'image'} {[place[name] for name in layer.inputs]}")
+            waiting.pop()
+        lines += [
+            f"{kind} {[place[name] for name in heads]}" for kind, heads in (("lead", graph.lead), ("aux", graph.aux))
+        ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def cost(self, size: int | None = None) -> CostReport:
@@ -136,18 +150,8 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
         InputError: shapes that do not fit, with the node's name.
     """
     where = architecture.name
-    image = Image(NOMINAL)
-    layers = [Layer(IMAGE, image, (), IMAGE)]
-    features = {IMAGE: Feature(IMAGE, image.shape())}
-
-    def at(node: str) -> Lowering:
-        return Lowering(node, architecture.activation, layers)
-
-    for node, block in zip(architecture.nodes, blocks, strict=True):
-        try:
-            features[node.name] = block.lower(at(node.name), *(_find(features, layers, i) for i in node.inputs))
-        except ShapeError as error:
-            raise InputError(f"{where}: node {node.name}: {error}") from error
+    layers, features = lower_nodes(architecture, blocks)
+    detect = Lowering("detect", architecture.activation, layers)
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
         for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
@@ -157,14 +161,40 @@ def lower(architecture: Architecture, blocks: Sequence[Block]) -> Graph:
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
             predict = Predict(anchors, architecture.classes, stride, implicit)
-            yield at("detect").layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
+            yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
-    graph = Graph(tuple(layers), lead, aux).flattened()
-    if architecture.rep:
-        graph = planned(graph, architecture.rep, where)
-    return replace(graph, layers=(replace(layers[0], op=Image(architecture.size)), *graph.layers[1:]))
+    layers[0] = replace(layers[0], op=Image(architecture.size))
+    return Graph(tuple(layers), lead, aux).flattened()
+
+
+def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """The layers of the image and of every node, for an image of `NOMINAL` pixels; by node, what it passes on.
+
+    Raises:
+        InputError: shapes that do not fit, or a plan of RepConvs that fits no 3x3 conv or breaks the rule.
+    """
+    layers, features = written_out(architecture, blocks)
+    return planned(layers, architecture.rep, architecture.name), features
+
+
+def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
+    """As `lower_nodes`, but as the blocks write the layers, before a plan makes some of them RepConvs.
+
+    Raises:
+        InputError: shapes that do not fit, with the node's name.
+    """
+    image = Image(NOMINAL)
+    layers = [Layer(IMAGE, image, (), IMAGE)]
+    features = {IMAGE: Feature(IMAGE, image.shape())}
+    for node, block in zip(architecture.nodes, blocks, strict=True):
+        net = Lowering(node.name, architecture.activation, layers)
+        try:
+            features[node.name] = block.lower(net, *(_find(features, layers, name) for name in node.inputs))
+        except ShapeError as error:
+            raise InputError(f"{architecture.name}: node {node.name}: {error}") from error
+    return layers, features
 
 
 def _find(features: dict[str, Feature], layers: list[Layer], name: str) -> Feature:
@@ -235,7 +265,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
                 f"{where}: node {node.name}: takes {wanted}, not {len(node.inputs)}: {', '.join(node.inputs)}"
             )
         for name in node.inputs:
-            owner = _owner(name, everywhere) or name
+            owner = owner_of(name, everywhere) or name
             if owner in before:
                 continue
             if owner not in everywhere:
@@ -249,7 +279,7 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
         before.add(node.name)
 
 
-def _owner(name: str, nodes: dict[str, Node]) -> str | None:
+def owner_of(name: str, nodes: dict[str, Node]) -> str | None:
     """The node that a reference is to, or to a layer inside of."""
     parts = name.split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -265,7 +295,7 @@ def _path(source: str, target: str, nodes: dict[str, Node]) -> list[str] | None:
             return [name]
         seen.add(name)
         for entry in nodes[name].inputs if name in nodes else ():
-            owner = _owner(entry, nodes)
+            owner = owner_of(entry, nodes)
             if owner and owner not in seen and (found := search(owner)):
                 return [*found, name]
         return None

@@ -1,4 +1,4 @@
-"""The generator's verbs: scale, profile, reparam, latency."""
+"""The generator's verbs: scale, latency; profile is in a file of its own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,16 +7,13 @@ import typer
 
 from ..blocks.errors import InputError
 from .architecture import Architecture
-from .cost import CONVENTIONS
 from .documents import write_text
-from .reparam import places
 from .scaling import apply
 from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
 
 ArchArg = Annotated[str, typer.Argument(metavar="ARCH", help="A name of the zoo, or an architecture file (YAML).")]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Input size in pixels instead of the architecture's.")]
-CheckOption = Annotated[bool, typer.Option("--check", help="Count the built model with torch, fvcore and ptflops too.")]
 PART = "A factor, or PART=FACTOR for the nodes whose names begin with PART; may be given again."
 WidthOption = Annotated[list[str] | None, typer.Option("--width", help=f"Scale every width. {PART}")]
 DepthOption = Annotated[list[str] | None, typer.Option("--depth", help=f"Scale depth inside blocks only. {PART}")]
@@ -26,6 +23,21 @@ CompoundOption = Annotated[
 ]
 ExponentOption = Annotated[
     float | None, typer.Option(help="With --compound: transitions scale with r ** this. 1 is the paper's rule.")
+]
+StagesOption = Annotated[
+    str | None, typer.Option(help="Number of pyramid levels, +1 or -1 for one more or less, or a span such as p4-p6.")
+]
+AnchorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="With --stages: w,h,w,h,... in pixels of a level; once for each level of the result, finest first."
+    ),
+]
+AuxOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Auxiliary heads: auto, partial (before an E-ELAN's groups are merged), full, none, or the nodes to read."
+    ),
 ]
 DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
 
@@ -45,6 +57,8 @@ ForceOption = Annotated[bool, typer.Option("--force", help="With --rep: identiti
 
 def scale(
     arch: ArchArg,
+    stages: StagesOption = None,
+    anchors: AnchorsOption = None,
     width: WidthOption = None,
     depth: DepthOption = None,
     compound: CompoundOption = None,
@@ -58,17 +72,24 @@ def scale(
     force: ForceOption = False,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
+    aux: AuxOption = None,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below. Without --output, the architecture file goes to stdout.
+    Scalings are applied in the order of the options below; beside --stages, --size comes first where it can. Without
+    --output, the architecture file goes to stdout.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
+    base = load(arch)
+    at_once = stages and size and size % base.strides[-1] == 0  # more levels may need it, fewer may allow others
     given = {
+        **({"resolution": size} if at_once else {}),
+        "stages": _levels(stages, base),
+        "anchors": [_sides(level) for level in anchors] if anchors else None,
         "width": _factor("width", width),
         "depth": _factor("depth", depth),
         "compound": _factor("compound", compound),
@@ -80,11 +101,11 @@ def scale(
         "dark": _words("dark", dark),
         "rep": rep,
         "force": force or None,
-        "resolution": size,
+        **({} if at_once else {"resolution": size}),
         "activation": activation,
+        "aux": aux.split(",") if aux and "," in aux else aux,
     }
     scalings = {name: value for name, value in given.items() if value is not None}
-    base = load(arch)
     scaled = apply(base, scalings)
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
     if output:
@@ -122,6 +143,21 @@ def _words(option: str, words: list[str] | None) -> str | dict[str, str] | None:
     return found.get("", found)
 
 
+def _levels(word: str | None, base: Architecture) -> int | str | None:
+    """`4` and, counted from the base's, `+1` and `-1` as a number of levels; a span as it stands."""
+    if word is None or not word.removeprefix("+").removeprefix("-").isdecimal():
+        return word
+    return len(base.heads) + int(word) if word[0] in "+-" else int(word)
+
+
+def _sides(level: str) -> list[float]:
+    """`10,13,16,30` as numbers."""
+    try:
+        return [float(side) for side in level.split(",")]
+    except ValueError as error:
+        raise InputError(f"--anchors {level}: expected widths and heights in pixels, such as 10,13,16,30") from error
+
+
 def _compare(base: Architecture, scaled: Architecture) -> None:
     def row(architecture: Architecture) -> tuple[Any, ...]:
         cost = architecture.cost()
@@ -129,57 +165,6 @@ def _compare(base: Architecture, scaled: Architecture) -> None:
 
     columns = ("name", "size px", "params M", "GFLOPs (paper)", "activations M")
     print_table("Deploy graph, before and after", columns, (row(base), row(scaled)))
-
-
-def profile(
-    arch: ArchArg,
-    size: SizeOption = None,
-    check: CheckOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Count a detector without building it: params, MACs, FLOPs by convention, activations, per block.
-
-    Example: catscale profile yolov7 --size 640 --check
-    """
-    architecture = load(arch)
-    cost = architecture.cost(size)
-    checks = []
-    if check:
-        from .cross_check import cross_check
-
-        checks = cross_check(architecture, size)
-    if as_json:
-        found = [{"counter": c.counter, "figure": c.figure, "theirs": c.theirs, "ours": c.ours} for c in checks]
-        print_json({"name": architecture.name, **cost.to_json(), **({"check": found} if check else {})})
-        return
-    blocks = [(name, str(cost.outputs[name]), c.params, c.macs, c.activations) for name, c in cost.blocks.items()]
-    columns = ("block", "output", "params", "MACs", "activations")
-    total = ("total", "", cost.params, cost.macs, cost.activations)
-    print_table(f"{architecture.name} at {cost.size} px: deploy graph, batch 1", columns, (*blocks, total))
-    out.print(f"\nparams of the train graph: {cost.params_train:,}\n")
-    rows = [(name, cost.flops(name) / 1e9, convention.meaning) for name, convention in CONVENTIONS.items()]
-    print_table("FLOPs by convention", ("convention", "GFLOPs", "counts"), rows)
-    if checks:
-        out.print()
-        rows = [(c.counter, c.figure, c.theirs, c.ours, c.equal, c.rule) for c in checks]
-        print_table("Counted by others", ("counter", "figure", "theirs", "ours", "equal", "rule"), rows)
-
-
-def reparam(arch: ArchArg, as_json: JsonOption = False) -> None:
-    """List the 3x3 convs of a detector: what each is, and whether it may train as RepConv with identity.
-
-    Example: catscale reparam yolor-w6
-    """
-    architecture = load(arch)
-    found = places(architecture)
-    if as_json:
-        records = [{"name": p.name, "op": p.word, "fits": p.fits, "allows": p.allows, "why": p.obstacle} for p in found]
-        print_json({"name": architecture.name, "places": records})
-        return
-    rows = [(p.name, p.word, p.fits, p.allows, p.obstacle) for p in found]
-    columns = ("place", "is", "shapes allow identity", "rule allows", "because")
-    note = f"{sum(p.identity for p in found)} with identity; apply a plan with catscale scale ARCH --rep PLAN@POSITION"
-    print_table(f"{architecture.name}: 3x3 convs of the train graph", columns, rows, note)
 
 
 def latency(

@@ -1,9 +1,9 @@
 """Counts from the graph alone: no tensor, no torch module. FLOPs exist only with the name of a convention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Graph
@@ -115,10 +115,7 @@ class CostReport:
     @cached_property
     def blocks(self) -> dict[str, Cost]:
         """Cost of the deploy graph for each node of the architecture, in order."""
-        blocks: dict[str, Cost] = {}
-        for layer in self.deploy:
-            blocks[layer.node] = blocks.get(layer.node, Cost()) + layer.cost
-        return blocks
+        return by_block(self.deploy, (layer.cost for layer in self.deploy))
 
     @cached_property
     def outputs(self) -> dict[str, Shape]:
@@ -153,6 +150,21 @@ class CostReport:
                 for node, cost in self.blocks.items()
             ],
         }
+
+
+class _Addable(Protocol):
+    def __add__(self, other: Self, /) -> Self: ...
+
+
+_Figure = TypeVar("_Figure", bound=_Addable)
+
+
+def by_block(layers: tuple[LayerCost, ...], figures: Iterable[_Figure]) -> dict[str, _Figure]:
+    """The sums of figures, one of each layer, for each node of the architecture, in order."""
+    blocks: dict[str, _Figure] = {}
+    for layer, figure in zip(layers, figures, strict=True):
+        blocks[layer.node] = blocks[layer.node] + figure if layer.node in blocks else figure
+    return blocks
 
 
 def count(train: Graph, deploy: Graph, size: int) -> CostReport:

@@ -105,18 +105,21 @@ def places(architecture: "Architecture") -> list[Place]:
     graph = architecture.graph()
     obstacles, shapes = _obstacles(graph), graph.shapes()
     return [
-        Place(layer.name, op, shapes[layer.inputs[0]].channels, obstacles[layer.name]) for layer, op in _convs(graph)
+        Place(layer.name, op, shapes[layer.inputs[0]].channels, obstacles[layer.name]) for layer, op in convs_3x3(graph)
     ]
 
 
-def planned(graph: Graph, rep: tuple[RepPlace, ...], where: str) -> Graph:
-    """The train graph with RepConvs where the plan has them; convs that blocks write as RepConv stay.
+def planned(layers: list[Layer], rep: tuple[RepPlace, ...], where: str) -> list[Layer]:
+    """The layers of a train graph, with RepConvs where the plan has them; convs that blocks write as RepConv stay.
 
     Of two places that cover the same conv, the last holds.
 
     Raises:
         InputError: a place covers no 3x3 conv, or an identity would break the rule where it is not forced.
     """
+    if not rep:
+        return layers
+    graph = Graph(tuple(layers), ())
     forms = _forms(graph, rep, where)
     obstacles, shapes = _obstacles(graph), graph.shapes()
     broken: list[str] = []
@@ -131,18 +134,18 @@ def planned(graph: Graph, rep: tuple[RepPlace, ...], where: str) -> Graph:
         identity = fits and (form in ("repconv", "forced") or (form == "planned" and not obstacle))
         return replace(layer, op=RepConv(op.out, op.stride, op.groups, op.act, identity))
 
-    layers = tuple(map(turned, graph.layers))
+    layers = [turned(layer) for layer in layers]
     if broken:
         more = f", and {len(broken) - 1} more such places" if len(broken) > 1 else ""
         raise InputError(
             f"{where}: rep: no RepConv with identity may stand at {broken[0]}{more}; "
             "use planned or repconvn there, or force it"
         )
-    return replace(graph, layers=layers)
+    return layers
 
 
 def _forms(graph: Graph, rep: tuple[RepPlace, ...], where: str) -> dict[str, RepForm]:
-    convs = [layer.name for layer, _ in _convs(graph)]
+    convs = [layer.name for layer, _ in convs_3x3(graph)]
     forms: dict[str, RepForm] = {}
     for place in rep:
         found = [name for name in convs if place.covers(name)]
@@ -182,7 +185,7 @@ def _obstacles(graph: Graph) -> dict[str, str]:
     return {layer.name: obstacle(layer) for layer in graph.layers if isinstance(layer.op, Conv | RepConv)}
 
 
-def _convs(graph: Graph) -> Iterator[tuple[Layer, Conv | RepConv]]:
+def convs_3x3(graph: Graph) -> Iterator[tuple[Layer, Conv | RepConv]]:
     """Its 3x3 convolutions, RepConvs among them."""
     for layer in graph.layers:
         op = layer.op

@@ -7,7 +7,6 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, get_args
 
 from ..blocks.csp import Dark
@@ -17,10 +16,13 @@ from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
+from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .factors import Factor, ScaleError, factors_of_nodes, parts_of_nodes
 from .plans import rep
-from .ratios import concatenated_widths, governing_blocks, power
+from .raising import raised
+from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
+from .stages import stages
 
 __all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
 
@@ -45,12 +47,13 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
 def depth(architecture: Architecture, factor: Factor) -> Architecture:
     """Scale the depth of every computational block, and nothing else: its 1x1 conv reads a wider concatenation.
 
-    Stages whose outputs are concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to
-    the nearest whole number.
+    Blocks that are written out layer by layer are found by their wiring (`raising`). Stages whose outputs are
+    concatenated are scaled exactly; a chain of which only the end is, as in CSP blocks, to the nearest whole number.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there.
     """
+    architecture = raised(architecture)
     factors = factors_of_nodes("depth", architecture, factor)
     return each(
         architecture,
@@ -76,12 +79,12 @@ def compound(
 
     Source: YOLOv7, arXiv:2207.02696, section 3.2 and Fig. 3 (c).
     """
+    architecture = raised(architecture)
     deeper = depth(architecture, factor)
-    before, after = concatenated_widths(architecture), concatenated_widths(deeper)
-    if not before:
+    if not concatenated_widths(architecture):
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
-    ratio = {name: power(Fraction(after[name], before[name]), exponent) for name in before}
-    governing = governing_blocks(architecture, before)
+    ratio = {name: power(r, exponent) for name, r in concatenation_ratios(architecture, deeper).items()}
+    governing = governing_blocks(architecture, ratio)
     return each(
         deeper,
         lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
@@ -100,11 +103,12 @@ def resolution(architecture: Architecture, size: int) -> Architecture:
     return architecture if size == architecture.size else replace(architecture, size=int(size))
 
 
-def extend(architecture: Architecture, groups: int, *, form: Form = "parallel") -> Architecture:
-    """Every ELAN becomes an E-ELAN with `groups` groups, written in a form of `blocks.elan`; 1 gives back the ELANs.
+def extend(architecture: Architecture, groups: int, *, form: Form | None = None) -> Architecture:
+    """Every ELAN becomes an E-ELAN with `groups` groups, in a form of `blocks.elan` if given; 1 gives back the ELANs.
 
     Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
-    cardinality is merged ("partial auxiliary head"); it has the same name in every form.
+    cardinality is merged ("partial auxiliary head"); one that reads the sum of an E-ELAN (`aux: full`) goes on to. The
+    groups' outputs have the same names in every form.
 
     Raises:
         ScaleError: `groups` is not a whole number above zero, the form is unknown, or there is no ELAN.
@@ -113,26 +117,29 @@ def extend(architecture: Architecture, groups: int, *, form: Form = "parallel") 
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
-    if form not in get_args(Form):
+    if form not in (None, *get_args(Form)):
         raise ScaleError(f"{architecture.name}: form: none is called {form!r}; {nearest(str(form), get_args(Form))}")
-    form = form if groups > 1 else "parallel"  # a single group has one form
+    architecture = raised(architecture)
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
         raise ScaleError(f"{architecture.name}: extend: it has no ELAN to extend")
 
     def partial_aux(name: str) -> str:
         elan = next((elan for elan in elans if name == elan or name.startswith(f"{elan}.group")), None)
-        if elan is None:
+        if elan is None or (name == elan and elans[elan].groups > 1):
             return name
         return f"{elan}.group{groups}.out" if groups > 1 else elan
 
+    def grown(block: Elan) -> Elan:
+        return replace(block, groups=int(groups), form=(form or block.form) if groups > 1 else "parallel")
+
     def extended(node: Node) -> Node:
-        block = replace(node.block, groups=int(groups), form=form) if isinstance(node.block, Elan) else node.block
+        block = grown(node.block) if isinstance(node.block, Elan) else node.block
         inputs = tuple(map(partial_aux, node.inputs)) if node.name in architecture.aux else node.inputs
         return replace(node, block=block, inputs=inputs, released=None)
 
     nodes = tuple(map(extended, architecture.nodes))
-    unchanged = all((block.groups, block.form) == (groups, form) for block in elans.values())
+    unchanged = all(grown(block) == block for block in elans.values())
     return architecture if unchanged else replace(architecture, nodes=nodes)
 
 
@@ -148,7 +155,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
         raise ScaleError(
             f"{architecture.name}: transition: no kind is called {kind!r}; {nearest(str(kind), TRANSITIONS)}"
         )
-    wanted = TRANSITIONS[kind]
+    wanted, architecture = TRANSITIONS[kind], raised(architecture)
     found = {type(node.block) for node in architecture.nodes if isinstance(node.block, Transition)}
     if not found:
         raise ScaleError(f"{architecture.name}: transition: it has none of {', '.join(TRANSITIONS)}")
@@ -196,6 +203,7 @@ def dark(architecture: Architecture, order: str | Mapping[str, str]) -> Architec
     for word in order.values() if isinstance(order, Mapping) else (order,):
         if word not in DARK_ORDERS:
             raise ScaleError(f"{where}: no order is called {word!r}; {nearest(str(word), DARK_ORDERS)}")
+    architecture = raised(architecture)
     if isinstance(order, Mapping):
         part_of = parts_of_nodes("dark", architecture, order)
         wanted = {name: order[part] for name, part in part_of.items() if part is not None}
@@ -223,13 +231,16 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "resolution": resolution,
     "activation": activation,
     "implicit": implicit,
+    "stages": stages,
+    "aux": aux,
 }
-SETTINGS = {  # of which scalings; they stand beside them, by name
+SETTINGS = {
     "exponent": ("compound",),
     "divisor": ("width", "compound"),
+    "anchors": ("stages",),
     "form": ("extend",),
     "force": ("rep",),
-}
+}  # of which scalings; beside them, by name
 
 
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:

@@ -5,9 +5,11 @@ import torch
 from catscale.blocks.modules import ConvLayer, PredictLayer, RepConvLayer
 from catscale.blocks.ops import (
     Add,
+    ChannelShuffle,
     Concat,
     Conv,
     Detect,
+    GroupConcat,
     MaxPool,
     Op,
     Predict,
@@ -15,9 +17,10 @@ from catscale.blocks.ops import (
     Shape,
     ShapeError,
     SpaceToDepth,
+    TakeGroup,
     Upsample,
 )
-from catscale.scaler.build import space_to_depth
+from catscale.scaler.build import group_concat, space_to_depth, take_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -124,6 +127,23 @@ def test_space_to_depth_orders_its_parts_by_column_then_row() -> None:
     assert SpaceToDepth().shape(Shape(3, 8, 6)) == Shape(12, 4, 3)
 
 
+def test_features_are_sorted_by_group() -> None:
+    """Two groups of two features a0 a1 | a2 a3 and b0 | b1: the first halves of both, then the second halves."""
+    a, b = torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1), torch.tensor([10.0, 11]).reshape(1, 2, 1, 1)
+    joined = group_concat([a, b], 2)
+    assert joined.flatten().tolist() == [0, 1, 10, 2, 3, 11]
+    assert GroupConcat(2).shape(Shape(4, 1, 1), Shape(2, 1, 1)) == Shape(6, 1, 1)
+    assert [take_group(joined, index, 2).flatten().tolist() for index in (0, 1)] == [[0, 1, 10], [2, 3, 11]]
+    assert TakeGroup(1, 2).shape(Shape(6, 1, 1)) == Shape(3, 1, 1)
+
+
+def test_a_channel_shuffle_deals_channels_out_in_turns() -> None:
+    """ShuffleNet: reshape to (groups, channels in each), transpose, flatten."""
+    shuffled = nn.functional.channel_shuffle(torch.arange(6.0).reshape(1, 6, 1, 1), 2)
+    assert shuffled.flatten().tolist() == [0, 3, 1, 4, 2, 5]
+    assert ChannelShuffle(2).shape(Shape(6, 1, 1)) == Shape(6, 1, 1)
+
+
 def test_detect_has_a_row_for_each_anchor_of_each_cell() -> None:
     levels = tuple(Predict(((1.0, 1.0),) * 3, 80, stride) for stride in (8, 16, 32))
     maps = [Shape(255, 640 // stride, 640 // stride) for stride in (8, 16, 32)]
@@ -137,6 +157,9 @@ def test_detect_has_a_row_for_each_anchor_of_each_cell() -> None:
         (Add(), (Shape(1, 4, 4), Shape(2, 4, 4)), "maps of different shapes"),
         (SpaceToDepth(), (Shape(3, 5, 4),), "use an even size"),
         (Conv(6, groups=4), (Shape(8, 4, 4),), "8 channels in and 6 out cannot be split into 4 groups"),
+        (GroupConcat(2), (Shape(4, 4, 4), Shape(3, 4, 4)), "3 channels cannot be split into 2 groups"),
+        (TakeGroup(0, 3), (Shape(4, 4, 4),), "4 channels cannot be split into 3 groups"),
+        (ChannelShuffle(2), (Shape(5, 4, 4),), "5 channels cannot be split into 2 groups"),
         (MaxPool(2, 2), (Shape(1, 1, 4),), "a 1x4 map is smaller than the pool's 2x2"),
     ],
 )

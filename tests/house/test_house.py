@@ -55,6 +55,7 @@ VERBS = [
     "profile",
     "reparam",
     "latency",
+    "draw",
     "train",
     "val",
     "predict",

@@ -262,6 +262,20 @@ def test_a_model_with_auxiliary_heads_trains(data: Dataset, tmp_path: Path) -> N
     assert not any(torch.equal(value, fresh[name]) for name, value in auxiliary.items())
 
 
+def test_three_levels_with_auxiliary_heads_and_fewer_anchors_train(data: Dataset, tmp_path: Path) -> None:
+    """Neither the number of levels nor that of their anchors is written down anywhere."""
+    anchors = (((8, 8), (16, 12)), ((24, 24),), ((40, 40), (60, 30), (30, 60), (60, 60)))
+    arch = catscale.load("yolov7-tiny").scale(width=0.125, aux="auto")
+    arch = arch.replace(classes=len(data.classes), anchors=anchors)
+    result = train(arch, data, recipe(epochs=1), tmp_path / "run", size_px=SIZE_PX)
+    assert result.epochs == 1
+    torch.manual_seed(0)
+    fresh = dict(build(arch).named_parameters())
+    heads = {name: value for name, value in load_run(tmp_path / "run").model.named_parameters() if "detect." in name}
+    assert [len(value) for name, value in heads.items() if name.endswith("aux.p4.conv.bias")] == [5 + arch.classes]
+    assert not [name for name, value in heads.items() if torch.equal(value, fresh[name])]
+
+
 def test_the_state_is_plain_data(arch: Architecture, data: Dataset, tmp_path: Path) -> None:
     class Surprise:
         def __reduce__(self) -> tuple[Any, ...]:

@@ -1,0 +1,190 @@
+"""What block a layer may be the end of: guesses from a few of its surroundings, each to be checked by lowering it.
+
+A pattern needs to know only how a block's numbers show in its wiring. That every layer is in its place is checked by
+`scaler.raising`, against the layers that the guessed block itself writes. No torch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+
+from ..blocks.aggregation import Dense, Osa
+from ..blocks.csp import CspA, CspB, DarkBlock
+from ..blocks.elan import Elan
+from ..blocks.ops import Add, Concat, GroupConcat, TakeGroup
+from ..blocks.pyramid import SppCspc, SppTiny, TopDown
+from ..blocks.roles import Block
+from ..blocks.transitions import DownC, PoolConv
+from .wiring import Wiring
+
+Guess = tuple[Block, tuple[str, ...]]  # a block, and the layers that it would read
+Pattern = Callable[[Wiring, str], Iterator[Guess]]
+
+
+def spp(net: Wiring, end: str) -> Iterator[Guess]:
+    """Spatial pyramid pooling: two branches joined and ended by a 1x1 conv, one of them pooled."""
+    parts = _joined(net, end)
+    if len(parts) == 2 and net.conv(parts[1], 1) and (conv := net.conv(end, 1)):
+        for block in (SppCspc(conv.out), SppTiny(conv.out)):
+            yield block, (net.source(parts[1]),)
+
+
+def dense(net: Wiring, end: str) -> Iterator[Guess]:
+    """A concat of a feature and of layers that each read all before them, ended by a 1x1 conv."""
+    conv, parts = net.conv(end, 1), _joined(net, end)
+    if conv is None:
+        return
+    for first in range(1, len(parts) - 1):  # the block's input may be several parts itself; one layer is a one-shot
+        layer = net.conv(parts[first])
+        before = net.source(parts[first])
+        if layer is None:
+            continue
+        layers = len(parts) - first
+        yield Dense(layer.out, layers, conv.out, None, layer.kernel), (before,)
+        if narrow := net.conv(before, 1):
+            yield Dense(layer.out, layers, conv.out, narrow.out, layer.kernel), (net.source(before),)
+
+
+def one_shot(net: Wiring, end: str) -> Iterator[Guess]:
+    """A concat of a feature and of every conv of a chain that starts from it, ended by a 1x1 conv."""
+    conv, parts = net.conv(end, 1), _joined(net, end)
+    if conv is None:
+        return
+    for newest_first in (False, True):
+        ordered = parts[::-1] if newest_first else parts
+        for first in range(1, len(parts)):
+            if layer := net.conv(ordered[first]):
+                block = Osa(layer.out, len(parts) - first, conv.out, layer.kernel, newest_first)
+                yield block, (net.source(ordered[first]),)
+
+
+def elan(net: Wiring, end: str) -> Iterator[Guess]:
+    """Two 1x1 convs of one feature, a chain from the second with taps at equal distances, a concat, a 1x1 conv."""
+    yield from _elan(net, end, _joined(net, end))
+
+
+def parallel_elan(net: Wiring, end: str) -> Iterator[Guess]:
+    """A sum of ELANs of one feature."""
+    parts = net.inputs(end, Add)
+    for block, inputs in elan(net, parts[0]) if parts else ():
+        assert isinstance(block, Elan)
+        yield replace(block, groups=len(parts)), inputs
+
+
+def grouped_elan(net: Wiring, end: str) -> Iterator[Guess]:
+    """A sum of the groups of one convolution that reads taps sorted by group."""
+    parts = net.inputs(end, Add)
+    if not parts or not all(isinstance(net.layers[part].op, TakeGroup) for part in parts):
+        return
+    last, groups = net.source(parts[0]), len(parts)
+    for block, inputs in _elan(net, last, net.inputs(net.source(last), GroupConcat)):
+        assert isinstance(block, Elan)
+        if all(number % groups == 0 for number in (block.width, block.out, block.stem or block.width)):
+            stem = block.stem // groups if block.stem else None
+            narrow = replace(block, width=block.width // groups, out=block.out // groups, stem=stem)
+            yield replace(narrow, groups=groups, form="grouped"), inputs
+
+
+def _elan(net: Wiring, end: str, parts: tuple[str, ...]) -> Iterator[Guess]:
+    conv = net.conv(end, 1)
+    if conv is None or len(parts) < 3:
+        return
+    for newest_first in (True, False):
+        bypass, stem, *taps = parts[::-1] if newest_first else parts
+        first, layer = net.conv(bypass, 1), net.conv(taps[-1])
+        steps = _distance(net, taps[0], stem)
+        if first and layer and steps:
+            own = None if first.out == layer.out else first.out
+            block = Elan(layer.out, len(taps), steps, conv.out, own, kernel=layer.kernel, newest_first=newest_first)
+            yield block, (net.source(bypass),)
+
+
+def csp(net: Wiring, end: str) -> Iterator[Guess]:
+    """A concat of a chain of dark blocks and of a branch past it, ended by a 1x1 conv."""
+    conv, parts = net.conv(end, 1), _joined(net, end)
+    branch = net.conv(parts[1], 1) if len(parts) == 2 else None
+    if conv is None or branch is None:
+        return
+    past = net.source(parts[1])
+    options = list(product((False, True), (True, False)))  # reversed, residual
+    half = None if 2 * branch.out == conv.out else branch.out
+    for tail in (False, True):
+        chain = _kernels(net, net.source(parts[0]) if tail else parts[0], past)
+        for reverse, residual in options if chain else ():
+            yield CspA(conv.out, chain, tail, reverse, residual, half), (past,)
+    whole = None if branch.out == conv.out else branch.out
+    if net.conv(past, 1) and (chain := _kernels(net, parts[0], past)):
+        for reverse, residual in options:
+            yield CspB(conv.out, chain, reverse, residual, whole), (net.source(past),)
+
+
+def dark_block(net: Wiring, end: str) -> Iterator[Guess]:
+    """A sum of a feature and of two convs of it."""
+    parts = net.inputs(end, Add)
+    if len(parts) == 2 and (conv := net.conv(parts[1])):
+        for reverse in (False, True):
+            yield DarkBlock(conv.out, reverse), (parts[0],)
+
+
+def top_down(net: Wiring, end: str) -> Iterator[Guess]:
+    """A 1x1 conv of a fine map beside a 1x1 conv of a coarse one, up-sampled."""
+    lateral, up = _first_two(net, end)
+    if net.upsampled(up) and (conv := net.conv(lateral, 1)):
+        yield TopDown(conv.out), (net.source(net.source(up)), net.source(lateral))
+
+
+def pool_conv(net: Wiring, end: str) -> Iterator[Guess]:
+    """A strided conv of a 1x1 conv beside a 1x1 conv of a pool; where both kinds fit, the order of the layers tells."""
+    strided, pooled = _first_two(net, end)
+    if not net.conv(strided, 3) or not net.conv(pooled, 1):
+        return
+    conv, before, after = net.conv(strided, 3), net.source(strided), net.source(pooled)
+    if conv and net.conv(before, 1):
+        pool_first = net.position[after] < net.position[before]
+        for kind in (PoolConv, DownC) if pool_first else (DownC, PoolConv):
+            yield kind(2 * conv.out), (net.source(before),)
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    pool_conv,
+    top_down,
+    spp,
+    parallel_elan,
+    grouped_elan,
+    elan,
+    csp,
+    dense,
+    one_shot,
+    dark_block,
+)
+
+
+def _joined(net: Wiring, end: str) -> tuple[str, ...]:
+    """What the concatenation before a layer joins."""
+    return net.inputs(net.source(end), Concat) if net.layers[end].inputs else ()
+
+
+def _first_two(net: Wiring, end: str) -> tuple[str, str]:
+    """What a concatenation joins first and second; the layer itself, twice, where it is none."""
+    inputs = net.layers[end].inputs
+    return (inputs[0], inputs[1]) if isinstance(net.layers[end].op, Concat) else (end, end)
+
+
+def _distance(net: Wiring, end: str, start: str) -> int:
+    """Convolutions from `start` to `end`; 0 where no chain of them leads there."""
+    steps = 0
+    while end != start and net.conv(end):
+        end, steps = net.source(end), steps + 1
+    return steps if end == start else 0
+
+
+def _kernels(net: Wiring, end: str, start: str) -> int:
+    """Convolutions larger than 1x1 on the way back from `end` to `start`, through sums by their younger term."""
+    found = 0
+    while end != start and (net.conv(end) or net.inputs(end, Add)):
+        if conv := net.conv(end):
+            found += conv.kernel > 1
+            end = net.source(end)
+        else:
+            end = net.inputs(end, Add)[-1]
+    return found
