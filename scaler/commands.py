@@ -8,7 +8,11 @@ import typer
 from ..blocks.errors import InputError
 from .architecture import Architecture
 from .documents import write_text
-from .scaling import apply
+from .explain import DEEPENING, remarks
+from .explain import explain as explained
+from .fit import STRATEGIES
+from .scale_report import fit_json, fitted_steps, print_explanations, print_fit
+from .scaling import steps
 from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
 
@@ -40,6 +44,16 @@ AuxOption = Annotated[
     ),
 ]
 DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
+FitOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Upper bound to come close to: params=20M, gflops=60, macs=, activations=, latency_ms=; again."),
+]
+StrategyOption = Annotated[
+    str | None, typer.Option(help=f"What --fit solves for: {', '.join(STRATEGIES)}.  [default: compound]")
+]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show what each concatenation gained, and the widths that it governed.")
+]
 
 FormOption = Annotated[str | None, typer.Option(help="With --extend: parallel, grouped or shuffled.")]
 DarkOption = Annotated[
@@ -73,14 +87,19 @@ def scale(
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     aux: AuxOption = None,
+    fit: FitOption = None,
+    strategy: StrategyOption = None,
+    device: Annotated[str | None, typer.Option(help="Where --fit latency_ms is measured.  [default: auto]")] = None,
+    explain: ExplainOption = False,
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below; beside --stages, --size comes first where it can. Without
-    --output, the architecture file goes to stdout.
+    Scalings are applied in the order of the options below (beside --stages, --size first where it can be), and --fit
+    after them: it solves for the largest variant within all its bounds. Without --output, the architecture file goes
+    to stdout; with --fit or --explain, the tables.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
@@ -106,17 +125,35 @@ def scale(
         "aux": aux.split(",") if aux and "," in aux else aux,
     }
     scalings = {name: value for name, value in given.items() if value is not None}
-    scaled = apply(base, scalings)
+    if fit:
+        done, fitted = fitted_steps(base, scalings, fit, strategy, device)
+        scalings |= fitted.best.scalings
+    else:
+        for option, value, needs in (("strategy", strategy, "params=20M"), ("device", device, "latency_ms=8")):
+            if value is not None:
+                raise InputError(f"--{option} {value}: is of --fit; add --fit {needs}")
+        done, fitted = steps(base, scalings), None
+    scaled = done[-1].after if done else base
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
+    explanations = [explained(step) for step in done if step.scaling in DEEPENING] if explain else []
+    for remark in remarks(done):
+        err.print(remark)
     if output:
         write_text(output, scaled.to_yaml())
     if as_json:
-        print_json({"name": scaled.name, "base": base.name, "scale": scalings, **scaled.cost().to_json()})
+        more = {"fit": fit_json(fitted)} if fitted else {}
+        more |= {"explain": [explanation.to_json() for explanation in explanations]} if explain else {}
+        print_json({"name": scaled.name, "base": base.name, "scale": scalings, **scaled.cost().to_json(), **more})
         return
+    if explain:
+        print_explanations(explanations)
+    if fitted:
+        print_fit(fitted)
     if output:
-        _compare(base, scaled)
+        if not fitted:
+            _compare(base, scaled)
         err.print(f"Architecture written to {output}")
-    else:
+    elif not fitted and not explain:
         out.out(scaled.to_yaml(), end="")
 
 

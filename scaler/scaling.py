@@ -6,10 +6,9 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from ..blocks.csp import Dark
 from ..blocks.elan import Elan, Form
 from ..blocks.errors import nearest
 from ..blocks.ops import Activation
@@ -18,15 +17,14 @@ from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
-from .factors import Factor, ScaleError, factors_of_nodes, parts_of_nodes
+from .dark_blocks import dark
+from .factors import Factor, ScaleError, factors_of_nodes
 from .plans import rep
 from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 from .stages import stages
 
-__all__ = ["DIVISOR", "DIVISORS", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "apply", "concatenated_widths"]
-
-DARK_ORDERS = ("plain", "reversed")
+__all__ = ["DIVISOR", "SCALINGS", "SETTINGS", "Factor", "ScaleError", "Step", "apply", "concatenated_widths", "steps"]
 
 
 def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR) -> Architecture:
@@ -189,37 +187,6 @@ def implicit(architecture: Architecture, wanted: bool) -> Architecture:
     return architecture if wanted == architecture.implicit else replace(architecture, implicit=wanted)
 
 
-def dark(architecture: Architecture, order: str | Mapping[str, str]) -> Architecture:
-    """Dark blocks with their 1x1 conv first (`plain`) or their 3x3 conv (`reversed`): of all, or of parts by name.
-
-    As many parameters and operations, where a block is as wide as what it reads.
-
-    Raises:
-        ScaleError: the order is unknown, names a part that is not there, or there is no dark block.
-
-    Source: YOLOv7, arXiv:2207.02696, section 5.4.2, Fig. 7 and Table 5.
-    """
-    where = f"{architecture.name}: dark"
-    for word in order.values() if isinstance(order, Mapping) else (order,):
-        if word not in DARK_ORDERS:
-            raise ScaleError(f"{where}: no order is called {word!r}; {nearest(str(word), DARK_ORDERS)}")
-    architecture = raised(architecture)
-    if isinstance(order, Mapping):
-        part_of = parts_of_nodes("dark", architecture, order)
-        wanted = {name: order[part] for name, part in part_of.items() if part is not None}
-    else:
-        wanted = dict.fromkeys((node.name for node in architecture.nodes), order)
-    blocks = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Dark)}
-    turned = {
-        name: replace(block, reversed=wanted[name] == "reversed") for name, block in blocks.items() if name in wanted
-    }
-    if not turned:
-        raise ScaleError(f"{where}: it has no dark block there to turn")
-    return each(
-        architecture, lambda node: turned.get(node.name, node.block), unchanged=turned.items() <= blocks.items()
-    )
-
-
 SCALINGS: dict[str, Callable[..., Architecture]] = {
     "width": width,
     "depth": depth,
@@ -243,17 +210,40 @@ SETTINGS = {
 }  # of which scalings; beside them, by name
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One scaling of several: its value, the settings that it took, and the detector before it and after."""
+
+    scaling: str
+    value: Any
+    settings: dict[str, Any]
+    before: Architecture
+    after: Architecture
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changed nothing."""
+        return self.after.replace(name=self.before.name) == self.before
+
+
 def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architecture:
     """Apply scalings by name, in the order given. The result's name says what was done.
 
     Raises:
         ScaleError: a scaling is unknown or cannot be done.
     """
-    settings = {name: _setting(name, scalings[name]) for name in SETTINGS if name in scalings}
+    done = steps(architecture, scalings)
+    return done[-1].after if done else architecture
+
+
+def steps(architecture: Architecture, scalings: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Apply scalings as `apply` does, and keep what stood between."""
+    settings = {name: checked_setting(name, scalings[name]) for name in SETTINGS if name in scalings}
     for name in settings:
         if not any(scaling in scalings for scaling in SETTINGS[name]):
             raise ScaleError(f"{architecture.name}: {name} is a setting of {' and '.join(SETTINGS[name])}; add one")
     scaled = architecture
+    done: list[Step] = []
     for name, value in scalings.items():
         if name in SETTINGS:
             continue
@@ -265,11 +255,18 @@ def apply(architecture: Architecture, scalings: Mapping[str, Any]) -> Architectu
         except (TypeError, ValueError, OverflowError) as error:
             raise ScaleError(f"{architecture.name}: {name}: {value!r} is not a value that it takes") from error
         if after is not scaled:
-            scaled = after.replace(name=f"{scaled.name}-{name}{_worded(value)}")
-    return scaled
+            after = after.replace(name=f"{scaled.name}-{name}{_worded(value)}")
+        done.append(Step(name, value, own, scaled, after))
+        scaled = after
+    return tuple(done)
 
 
-def _setting(name: str, value: Any) -> Any:
+def checked_setting(name: str, value: Any) -> Any:
+    """The value of a setting.
+
+    Raises:
+        ScaleError: it is none that the setting takes.
+    """
     if name == "divisor" and (isinstance(value, bool) or value not in DIVISORS):
         raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, DIVISORS))}")
     if name == "exponent" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 4):

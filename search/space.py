@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_validator, model_va
 
 from ..blocks.errors import nearest
 from ..blocks.vocabulary import TRANSITIONS
+from ..scaler.dark_blocks import DARK_ORDERS
 from ..scaler.plans import is_plan
 from ..scaler.reparam import FORMS
-from ..scaler.scaling import DARK_ORDERS
 
 Value = int | float | str
 
