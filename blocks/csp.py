@@ -77,6 +77,9 @@ class CspB:
         return net.conv(net.concat(path, net.conv(stem, width, at="bypass")), self.out, at="out")
 
 
+Dark = DarkBlock | CspA | CspB  # what a dark block is in
+
+
 def dark_chain(net: Lowering, x: Feature, width: int, repeats: int, *, residual: bool, reverse: bool) -> Feature:
     """Dark blocks one after another, as wide inside as outside."""
     for block in range(1, repeats + 1):

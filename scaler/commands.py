@@ -55,6 +55,19 @@ ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show what each concatenation gained, and the widths that it governed.")
 ]
 
+FormOption = Annotated[str | None, typer.Option(help="With --extend: parallel, grouped or shuffled.")]
+DarkOption = Annotated[
+    list[str] | None, typer.Option(help="Dark blocks plain or reversed, or PART=reversed; may be given again.")
+]
+RepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="3x3 convs to RepConv: planned, repconv, repconvn or none, everywhere or PLAN@POSITION,POSITION "
+        "(`catscale reparam` lists them); may be given again."
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="With --rep: identities where the rule forbids them, too.")]
+
 
 def scale(
     arch: ArchArg,
@@ -65,6 +78,10 @@ def scale(
     exponent: ExponentOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
+    form: FormOption = None,
+    dark: DarkOption = None,
+    rep: RepOption = None,
+    force: ForceOption = False,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     aux: AuxOption = None,
     width: WidthOption = None,
@@ -98,6 +115,10 @@ def scale(
         "exponent": exponent,
         "transition": down,
         "extend": extend,
+        "form": form,
+        "dark": _words("dark", dark),
+        "rep": rep,
+        "force": force or None,
         "activation": activation,
         "aux": aux.split(",") if aux and "," in aux else aux,
         "width": _factor("width", width),
@@ -139,16 +160,25 @@ def scale(
 
 def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:
     """`["1.5"]` as a factor, `["backbone=1.5", "neck=2"]` as factors of parts."""
+    given = _words(option, words)
+    try:
+        if isinstance(given, dict):
+            return {part: float(value) for part, value in given.items()}
+        return None if given is None else float(given)
+    except ValueError as error:
+        raise InputError(
+            f"--{option} {' '.join(words or ())}: expected a factor such as 1.5, or PART=FACTOR"
+        ) from error
+
+
+def _words(option: str, words: list[str] | None) -> str | dict[str, str] | None:
+    """`["reversed"]` as a word of the whole, `["backbone=reversed", "neck=plain"]` as words of parts."""
     if not words:
         return None
-    parts = [word.rpartition("=") for word in words]
-    try:
-        factors = {part: float(value) for part, _, value in parts}
-    except ValueError as error:
-        raise InputError(f"--{option} {' '.join(words)}: expected a factor such as 1.5, or PART=FACTOR") from error
-    if len(factors) < len(words) or ("" in factors and len(words) > 1):
-        raise InputError(f"--{option} {' '.join(words)}: give one factor of the whole, or one of each part")
-    return factors.get("", factors)
+    found = {part: value for part, _, value in (word.rpartition("=") for word in words)}
+    if len(found) < len(words) or ("" in found and len(words) > 1):
+        raise InputError(f"--{option} {' '.join(words)}: give one value of the whole, or one of each part")
+    return found.get("", found)
 
 
 def _levels(word: str | None, base: Architecture) -> int | str | None:

@@ -1,6 +1,6 @@
 """Factors of a scaling: of the whole, or of parts by the beginning of their nodes' names. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 from ..blocks.errors import InputError, nearest
@@ -26,7 +26,7 @@ def factors_of_nodes(scaling: str, architecture: Architecture, factor: Factor) -
     return {name: Fraction(1) if part is None else parts[part] for name, part in of_nodes.items()}
 
 
-def parts_of_nodes(scaling: str, architecture: Architecture, parts: tuple[str, ...]) -> dict[str, str | None]:
+def parts_of_nodes(scaling: str, architecture: Architecture, parts: Collection[str]) -> dict[str, str | None]:
     """For every node the longest of the parts that its name begins with; None where none does.
 
     Raises:

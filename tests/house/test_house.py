@@ -56,6 +56,7 @@ VERBS = [
     "scale",
     "profile",
     "space",
+    "reparam",
     "latency",
     "draw",
     "train",
