@@ -50,7 +50,7 @@ def test_train_and_deploy_graphs_run_and_hold_what_was_counted(model: str) -> No
     torch.manual_seed(0)
     architecture = catscale.load(model)
     if model not in REPRESENTATIVE:
-        architecture = architecture.scale(width=0.25)  # the rest at its own widths is minutes; `make test-slow` counts it
+        architecture = architecture.scale(width=0.25)  # at their own widths they are for `make test-slow`
     train = randomised(catscale.build(architecture))
     deployed = catscale.deploy(train)
     cost = architecture.cost()
