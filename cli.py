@@ -8,9 +8,11 @@ import typer
 
 from .blocks.errors import CatscaleError, InputError
 from .reports import commands as reports
+from .reports.space_command import space
 from .scaler import commands as scaler
 from .scaler.draw_command import draw
 from .scaler.profile_command import profile
+from .scaler.reparam_command import reparam
 from .search import commands as search
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
@@ -33,7 +35,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, profile, scaler.latency, draw),
+    "Generate and count": (reports.zoo, scaler.scale, profile, space, reparam, scaler.latency, draw),
     "Train": (trainer.train, trainer.val, trainer.predict, weights_commands.weights),
     "Search and report": (reports.report, reports.demo),
 }.items():

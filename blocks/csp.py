@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Feature, Lowering
-from .ops import all_of
 from .roles import CLOSED, InsideWidth, OutsideWidth, Repeats
 
 
@@ -27,7 +26,7 @@ class DarkBlock:
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        residual = self.residual and all_of(x.shape.channels == self.out)
+        residual = self.residual and x.shape.channels == self.out
         return dark_block(net, x, self.out // 2, self.out, residual=residual, reverse=self.reversed)
 
 
@@ -77,6 +76,9 @@ class CspB:
         stem = net.conv(x, width, at="stem")
         path = dark_chain(net, stem, width, self.repeats, residual=self.residual, reverse=self.reversed)
         return net.conv(net.concat(path, net.conv(stem, width, at="bypass")), self.out, at="out")
+
+
+Dark = DarkBlock | CspA | CspB  # what a dark block is in
 
 
 def dark_chain(net: Lowering, x: Feature, width: int, repeats: int, *, residual: bool, reverse: bool) -> Feature:

@@ -1,15 +1,14 @@
 """Primitive ops: what each does to a shape, what it costs, moves and reads, side by side. No torch here.
 
-A shape is of one image. Costs are exact integers, for batch 1; where channels are an array of whole numbers, one for
-each of many detectors of the same wiring, costs are arrays too (`scaler.space_cost`). An op knows whether it still has
-its training form (batch norm apart, RepConv branches, implicit vectors); `folded` gives the op that computes the same
-when deployed.
+A shape is of one image. Costs are exact integers, for batch 1; where channels are polynomials in widths that are not
+known yet, costs are too (`scaler.forms`). An op knows whether it still has its training form (batch norm apart, RepConv
+branches, implicit vectors); `folded` gives the op that computes the same when deployed.
 """
 
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from .measures import Traffic, Window
 
@@ -157,7 +156,7 @@ class Conv(_Primitive):
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
-        if self.groups > 1 and not all_of((x.channels % self.groups == 0) & (self.out % self.groups == 0)):
+        if self.groups > 1 and (x.channels % self.groups or self.out % self.groups):
             raise ShapeError(f"{x.channels} channels in and {self.out} out cannot be split into {self.groups} groups")
         return Shape(self.out, *(_strided(side, self.kernel, self.stride) for side in (x.height, x.width)))
 
@@ -216,7 +215,7 @@ class RepConv(_Primitive):
 
     def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
         (x,) = inputs
-        return (0 if all_of(self.branches(x) > 2) else 1), 1  # a batch norm is no convolution
+        return (0 if self.branches(x) > 2 else 1), 1  # a batch norm is no convolution
 
     @property
     def window(self) -> Window:
@@ -333,9 +332,7 @@ class Add(_Free):
 
     def shape(self, *inputs: Shape) -> Shape:
         first = inputs[0]
-        if any((x.height, x.width) != (first.height, first.width) for x in inputs) or not all(
-            all_of(x.channels == first.channels) for x in inputs
-        ):
+        if any(x != first for x in inputs):
             raise ShapeError(f"cannot add maps of different shapes: {', '.join(map(str, inputs))}")
         return first
 
@@ -386,13 +383,8 @@ class Detect(_Free):
         return Shape(rows, 1, 5 + self.levels[0].classes)
 
 
-def all_of(holds: Any) -> bool:
-    """Whether something holds: of one channel count, or of every one in an array."""
-    return bool(holds.all()) if hasattr(holds, "all") else bool(holds)
-
-
 def _split(channels: int, groups: int) -> int:
-    if not all_of(channels % groups == 0):
+    if channels % groups:
         raise ShapeError(f"{channels} channels cannot be split into {groups} groups")
     return channels // groups
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Feature, Lowering
-from .ops import ShapeError, all_of
+from .ops import ShapeError
 from .roles import CLOSED, OutsideWidth
 
 
@@ -72,6 +72,6 @@ class Pool:
 
 
 def _half(out: int) -> int:
-    if not all_of(out % 2 == 0):
+    if out % 2:
         raise ShapeError(f"{out} channels cannot be shared by two branches; use an even number")
     return out // 2

@@ -4,15 +4,15 @@ import hashlib
 import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Feature, Graph, Layer, Lowering
-from ..blocks.ops import Activation, Anchors, Conv, Image, Predict, RepConv, ShapeError
+from ..blocks.ops import Activation, Anchors, Image, Predict, ShapeError
 from ..blocks.roles import Block
 from .cost import CostReport, count
+from .reparam import RepPlace, planned
 
 IMAGE = "image"
 NOMINAL = 4096  # pixels at which shapes are checked while lowering: a multiple of every stride in use
@@ -34,17 +34,6 @@ class Node:
         return self.released or self.block
 
 
-@dataclass(frozen=True, slots=True)
-class RepPlace:
-    """3x3 convolutions that train as RepConv: with an identity branch where shapes allow it, or as RepConvN without.
-
-    `at` is a layer's name, or a pattern in which `*` stands for anything: `backbone.*.tap*.conv1`.
-    """
-
-    at: str
-    identity: bool
-
-
 @dataclass(frozen=True)
 class Architecture:
     """A concatenation-based detector.
@@ -62,7 +51,7 @@ class Architecture:
     classes: int = 80
     activation: Activation = "silu"
     implicit: bool = True  # implicit knowledge in the lead head while training
-    rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation (`scaler.reparam`); of two that match, the last holds
+    rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation; of two places that cover a conv, the last holds
 
     def __post_init__(self) -> None:
         _check(self)
@@ -186,10 +175,10 @@ def lower_nodes(architecture: Architecture, blocks: Sequence[Block]) -> tuple[li
     """The layers of the image and of every node, for an image of `NOMINAL` pixels; by node, what it passes on.
 
     Raises:
-        InputError: shapes that do not fit, or a RepConv planned where there is no 3x3 conv.
+        InputError: shapes that do not fit, or a plan of RepConvs that fits no 3x3 conv or breaks the rule.
     """
     layers, features = written_out(architecture, blocks)
-    return _planned(architecture, layers), features
+    return planned(layers, architecture.rep, architecture.name), features
 
 
 def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[list[Layer], dict[str, Feature]]:
@@ -208,26 +197,6 @@ def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[li
         except ShapeError as error:
             raise InputError(f"{architecture.name}: node {node.name}: {error}") from error
     return layers, features
-
-
-def _planned(architecture: Architecture, layers: list[Layer]) -> list[Layer]:
-    """The layers, with RepConvs where the plan has them."""
-    convs = {layer.name for layer in layers if isinstance(layer.op, Conv) and layer.op.kernel == 3}
-    identity: dict[str, bool] = {}
-    for place in architecture.rep:
-        found = [name for name in convs if fnmatchcase(name, place.at)]
-        if not found:
-            hint = nearest(place.at, convs) if convs else "it has none"
-            raise InputError(f"{architecture.name}: rep: no 3x3 conv is at {place.at!r}; {hint}")
-        identity.update(dict.fromkeys(found, place.identity))
-
-    def planned(layer: Layer) -> Layer:
-        op = layer.op
-        if layer.name not in identity or not isinstance(op, Conv):
-            return layer
-        return replace(layer, op=RepConv(op.out, op.stride, op.groups, op.act, identity[layer.name]))
-
-    return [planned(layer) for layer in layers]
 
 
 def _find(features: dict[str, Feature], layers: list[Layer], name: str) -> Feature:

@@ -6,9 +6,10 @@ Written out, `nodes` maps a name to a block and, where it does not read the node
       backbone.p3.elan: {elan: {width: 128, taps: 2, convs_per_tap: 2, out: 512}}
       neck.p4.top_down: {top_down: {out: 256}, from: [neck.p5.spp, backbone.p4.elan]}
 
-With `rep`, convs named by their places within nodes train as RepConv (`repconv`) or without identity (`repconvn`):
+With `rep`, 3x3 convs named by their places within nodes train as RepConv, in a form of `reparam.FORMS`; of two entries
+that cover a conv, the last holds:
 
-    rep: [{repconvn: backbone.*.tap*.conv1}]
+    rep: [{planned: backbone}, {repconvn: neck.*.tap*.conv1}]
 
 A recipe says base and scalings, nothing else:
 
@@ -19,7 +20,7 @@ A recipe says base and scalings, nothing else:
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,13 +28,13 @@ from ..blocks.errors import InputError, nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block
 from ..blocks.vocabulary import BLOCKS, WORDS
-from .architecture import IMAGE, Architecture, Node, RepPlace
+from .architecture import IMAGE, Architecture, Node
 from .documents import dump_yaml, parse, read_yaml
 from .official.importing import import_document
 from .official.rows import is_official
+from .reparam import RepForm, RepPlace
 from .scaling import apply
 
-REP: dict[str, bool] = {"repconv": True, "repconvn": False}  # whether it has an identity branch
 Side = Annotated[float, Field(gt=0)]
 
 
@@ -49,7 +50,7 @@ class _WrittenOut(BaseModel):
     nodes: dict[str, dict[str, Any]]
     heads: list[str]
     aux: list[str] = []
-    rep: list[dict[Literal["repconv", "repconvn"], str]] = []  # a place each; of two that match, the last holds
+    rep: list[dict[RepForm, str]] = []
 
 
 class _Recipe(BaseModel):
@@ -90,7 +91,7 @@ def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]
             classes=written.classes,
             activation=written.activation,
             implicit=written.implicit,
-            rep=tuple(RepPlace(at, REP[word]) for entry in written.rep for word, at in entry.items()),
+            rep=tuple(RepPlace(at, form) for entry in written.rep for form, at in entry.items()),
         )
     except InputError as error:
         fault = str(error).removeprefix(f"{name}: ")
@@ -165,8 +166,7 @@ def to_yaml(architecture: Architecture) -> str:
     if architecture.aux:
         document["aux"] = list(architecture.aux)
     if architecture.rep:
-        words = {identity: word for word, identity in REP.items()}
-        document["rep"] = [{words[place.identity]: place.at} for place in architecture.rep]
+        document["rep"] = [{place.form: place.at} for place in architecture.rep]
     return dump_yaml(document)
 
 

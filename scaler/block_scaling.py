@@ -7,7 +7,7 @@ Which field of a block is a width inside a computational block, a width outside,
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
+from typing import Any
 
 from ..blocks.roles import Block, Role, fields_with
 from .architecture import Architecture, Node
@@ -34,7 +34,12 @@ def widened(block: Block, roles: tuple[Role, ...], factor: Fraction, divisor: in
 
 def rounded(channels: int, factor: Fraction, divisor: int) -> int:
     """A scaled width, rounded up to the next multiple of `divisor`; as it is where the factor is 1."""
-    return channels if factor == 1 else divisor * ceil(channels * factor / divisor)
+    return channels if factor == 1 else least_multiple(channels, factor.numerator, factor.denominator, divisor)
+
+
+def least_multiple(channels: Any, numerator: Any, denominator: Any, divisor: int) -> Any:
+    """The least multiple of `divisor` from channels x numerator / denominator on: whole numbers, or arrays of them."""
+    return divisor * -(-channels * numerator // (divisor * denominator))
 
 
 def deepened(node: Node, where: str, factor: Fraction) -> Block:

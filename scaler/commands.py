@@ -55,21 +55,38 @@ ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show what each concatenation gained, and the widths that it governed.")
 ]
 
+FormOption = Annotated[str | None, typer.Option(help="With --extend: parallel, grouped or shuffled.")]
+DarkOption = Annotated[
+    list[str] | None, typer.Option(help="Dark blocks plain or reversed, or PART=reversed; may be given again.")
+]
+RepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="3x3 convs to RepConv: planned, repconv, repconvn or none, everywhere or PLAN@POSITION,POSITION "
+        "(`catscale reparam` lists them); may be given again."
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="With --rep: identities where the rule forbids them, too.")]
+
 
 def scale(
     arch: ArchArg,
     stages: StagesOption = None,
     anchors: AnchorsOption = None,
-    width: WidthOption = None,
     depth: DepthOption = None,
     compound: CompoundOption = None,
     exponent: ExponentOption = None,
-    divisor: DivisorOption = None,
     down: Annotated[str | None, typer.Option(help="Kind of transitions: strided_conv, pool_conv or downc.")] = None,
     extend: Annotated[int | None, typer.Option(help="ELAN to E-ELAN with this many groups.")] = None,
-    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
+    form: FormOption = None,
+    dark: DarkOption = None,
+    rep: RepOption = None,
+    force: ForceOption = False,
     activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
     aux: AuxOption = None,
+    width: WidthOption = None,
+    divisor: DivisorOption = None,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
     fit: FitOption = None,
     strategy: StrategyOption = None,
     device: Annotated[str | None, typer.Option(help="Where --fit latency_ms is measured.  [default: auto]")] = None,
@@ -77,35 +94,42 @@ def scale(
     name: Annotated[str | None, typer.Option(help="Name of the result.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Architecture file to write.")] = None,
     official: Annotated[Path | None, typer.Option(help="Official YOLOv7 model file to write.")] = None,
-    form: Annotated[
-        str, typer.Option(help="Of --official: train, or deploy without what only training needs.")
-    ] = "train",
+    official_form: Annotated[
+        str | None, typer.Option(help="train, or deploy without what only training needs.  [default: train]")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Derive a scaled variant of a detector, exactly.
 
-    Scalings are applied in the order of the options below (beside --stages, --size first where it can be), and --fit
-    after them: it solves for the largest variant within all its bounds. Without --output, the architecture file goes
-    to stdout; with --fit or --explain, the tables.
+    Scalings are applied in the order of the options below (beside --stages, --size first where it can be), so that what
+    a compound scaling gains is reckoned from the base's own widths; --fit comes after them, and solves for the largest
+    variant within all its bounds. Without --output, the architecture file goes to stdout; with --fit or --explain, the
+    tables.
 
     Example: catscale scale yolov7-w6 --compound 1.5 --down downc -o e6.yaml
     """
+    if official_form and not official:
+        raise InputError(f"--official-form {official_form}: is of --official; add --official FILE.yaml")
     base = load(arch)
     at_once = stages and size and size % base.strides[-1] == 0  # more levels may need it, fewer may allow others
     given = {
         **({"resolution": size} if at_once else {}),
         "stages": _levels(stages, base),
         "anchors": [_sides(level) for level in anchors] if anchors else None,
-        "width": _factor("width", width),
         "depth": _factor("depth", depth),
         "compound": _factor("compound", compound),
         "exponent": exponent,
-        "divisor": divisor,
         "transition": down,
         "extend": extend,
-        **({} if at_once else {"resolution": size}),
+        "form": form,
+        "dark": _words("dark", dark),
+        "rep": rep,
+        "force": force or None,
         "activation": activation,
         "aux": aux.split(",") if aux and "," in aux else aux,
+        "width": _factor("width", width),
+        "divisor": divisor,
+        **({} if at_once else {"resolution": size}),
     }
     scalings = {name: value for name, value in given.items() if value is not None}
     if fit:
@@ -118,7 +142,7 @@ def scale(
         done, fitted = steps(base, scalings), None
     scaled = done[-1].after if done else base
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
-    text = _official(scaled, form) if official else ""
+    text = _official(scaled, official_form or "train") if official else ""
     explanations = [explained(step) for step in done if step.scaling in DEEPENING] if explain else []
     for remark in remarks(done):
         err.print(remark)
@@ -153,16 +177,25 @@ def _official(architecture: Architecture, form: str) -> str:
 
 def _factor(option: str, words: list[str] | None) -> float | dict[str, float] | None:
     """`["1.5"]` as a factor, `["backbone=1.5", "neck=2"]` as factors of parts."""
+    given = _words(option, words)
+    try:
+        if isinstance(given, dict):
+            return {part: float(value) for part, value in given.items()}
+        return None if given is None else float(given)
+    except ValueError as error:
+        raise InputError(
+            f"--{option} {' '.join(words or ())}: expected a factor such as 1.5, or PART=FACTOR"
+        ) from error
+
+
+def _words(option: str, words: list[str] | None) -> str | dict[str, str] | None:
+    """`["reversed"]` as a word of the whole, `["backbone=reversed", "neck=plain"]` as words of parts."""
     if not words:
         return None
-    parts = [word.rpartition("=") for word in words]
-    try:
-        factors = {part: float(value) for part, _, value in parts}
-    except ValueError as error:
-        raise InputError(f"--{option} {' '.join(words)}: expected a factor such as 1.5, or PART=FACTOR") from error
-    if len(factors) < len(words) or ("" in factors and len(words) > 1):
-        raise InputError(f"--{option} {' '.join(words)}: give one factor of the whole, or one of each part")
-    return factors.get("", factors)
+    found = {part: value for part, _, value in (word.rpartition("=") for word in words)}
+    if len(found) < len(words) or ("" in found and len(words) > 1):
+        raise InputError(f"--{option} {' '.join(words)}: give one value of the whole, or one of each part")
+    return found.get("", found)
 
 
 def _levels(word: str | None, base: Architecture) -> int | str | None:

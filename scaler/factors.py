@@ -1,6 +1,6 @@
 """Factors of a scaling: of the whole, or of parts by the beginning of their nodes' names. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 from ..blocks.errors import InputError, nearest
@@ -19,29 +19,36 @@ def factors_of_nodes(scaling: str, architecture: Architecture, factor: Factor) -
     Raises:
         ScaleError: a factor is not above zero, or names a part that is not there.
     """
-    names = [node.name for node in architecture.nodes]
     if not isinstance(factor, Mapping):
-        return dict.fromkeys(names, exact(scaling, factor))
-    parts = {part: exact(f"{scaling}: {part}", value) for part, value in factor.items()}
-    factors: dict[str, Fraction] = {}
-    for name in names:
-        within = [part for part in parts if f"{name}.".startswith(f"{part}.")]
-        factors[name] = parts[max(within, key=len)] if within else Fraction(1)
+        return dict.fromkeys((node.name for node in architecture.nodes), exact_factor(scaling, factor))
+    parts = {part: exact_factor(f"{scaling}: {part}", value) for part, value in factor.items()}
+    of_nodes = parts_of_nodes(scaling, architecture, tuple(parts))
+    return {name: Fraction(1) if part is None else parts[part] for name, part in of_nodes.items()}
+
+
+def parts_of_nodes(scaling: str, architecture: Architecture, parts: Collection[str]) -> dict[str, str | None]:
+    """For every node the longest of the parts that its name begins with; None where none does.
+
+    Raises:
+        ScaleError: no node's name begins with one of the parts.
+    """
+    names = [node.name for node in architecture.nodes]
     for part in parts:
         if not any(f"{name}.".startswith(f"{part}.") for name in names):
             known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
             raise ScaleError(
                 f"{architecture.name}: {scaling}: no node's name begins with {part!r}; {nearest(part, known)}"
             )
-    return factors
+    longest_first = sorted(parts, key=len, reverse=True)
+    return {name: next((part for part in longest_first if f"{name}.".startswith(f"{part}.")), None) for name in names}
 
 
-def exact(scaling: str, factor: float) -> Fraction:
-    """The fraction that a decimal number stands for.
+def exact_factor(scaling: str, factor: float) -> Fraction:
+    """A factor as a fraction: the nearest whose denominator is at most a million, so that 0.1 is a tenth.
 
     Raises:
-        ScaleError: the factor is not above zero.
+        ScaleError: it is not above zero, or not below 1000.
     """
-    if isinstance(factor, bool) or not 0 < factor < 1000:
-        raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")
-    return Fraction(factor).limit_denominator(10**6)
+    if not isinstance(factor, bool) and 0 < factor < 1000 and (exact := Fraction(factor).limit_denominator(10**6)):
+        return exact
+    raise ScaleError(f"{scaling}: the factor must be above 0 and below 1000, not {factor!r}")

@@ -8,15 +8,15 @@ a block's wiring stands nowhere but in its lowering.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from ..blocks.graph import Feature, Layer, Lowering
 from ..blocks.ops import Add, Concat, Op, RepConv, ShapeError
 from ..blocks.plain import Fold, Join
-from .architecture import Architecture, Node, RepPlace
+from .architecture import Architecture, Node
 from .patterns import PATTERNS, Guess, Pattern
 from .places import with_transitions
+from .reparam import RepPlace
 from .wiring import Wiring, plain, wiring
 
 OWN = "$"  # begins the names of a guessed block's layers; no node is called so
@@ -33,7 +33,6 @@ class Match:
     rest: tuple[str, ...] = ()  # what the anchor, a concatenation, joins beyond the block's own
 
 
-@lru_cache(maxsize=256)
 def raised(architecture: Architecture) -> Architecture:
     """The same detector with its layers gathered into blocks wherever they are wired as one.
 
@@ -41,6 +40,12 @@ def raised(architecture: Architecture) -> Architecture:
     inside a block reads it there, and a plan of RepConvs follows the layers. Where nothing is found, the detector is
     given back as it is.
     """
+    found = _raised(architecture)
+    return architecture if found == architecture else found  # the cache may hold an equal one
+
+
+@lru_cache(maxsize=256)
+def _raised(architecture: Architecture) -> Architecture:
     for pattern in PATTERNS:
         while matches := _matches(pattern, wiring(architecture), architecture):
             architecture = _taken_in(matches, wiring(architecture), architecture)
@@ -104,7 +109,7 @@ def _taken_in(matches: Iterable[Match], net: Wiring, architecture: Architecture)
         for layer, place in match.inside.items():
             led[layer] = f"{match.node.name}.{place}" if place else match.node.name
             if isinstance(op := net.layers[layer].op, RepConv):
-                rep.append(RepPlace(led[layer], op.identity))
+                rep.append(RepPlace(led[layer], "forced" if op.identity else "repconvn"))  # as it was
 
     def lead(reference: str) -> str:
         """Where to read now what stood at a reference; an anchor passes on what it did."""
@@ -128,7 +133,7 @@ def _taken_in(matches: Iterable[Match], net: Wiring, architecture: Architecture)
 def _exact(rep: Iterable[RepPlace], net: Wiring) -> list[RepPlace]:
     """A plan with every pattern in it written out, so that it can follow the layers to other names."""
     convs = [name for name in net.layers if net.conv(name, 3)]
-    return [replace(place, at=name) for place in rep for name in convs if fnmatchcase(name, place.at)]
+    return [replace(place, at=name) for place in rep for name in convs if place.covers(name)]
 
 
 class _Overlay:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
-from ..blocks.ops import Conv
-from .architecture import Architecture, Node, RepPlace
+from .architecture import Architecture, Node
+from .reparam import RepPlace, convs_3x3
 
 
 def redirected(name: str, to: Mapping[str, str]) -> str:
@@ -35,6 +34,5 @@ def rebuilt(architecture: Architecture, nodes: tuple[Node, ...], **facts: object
 
 
 def _holding(architecture: Architecture, rep: tuple[RepPlace, ...]) -> tuple[RepPlace, ...]:
-    layers = architecture.graph().layers
-    convs = [layer.name for layer in layers if isinstance(layer.op, Conv) and layer.op.kernel == 3]
-    return tuple(place for place in rep if any(fnmatchcase(conv, place.at) for conv in convs))
+    convs = [layer.name for layer, _ in convs_3x3(architecture.graph())]
+    return tuple(place for place in rep if any(map(place.covers, convs)))

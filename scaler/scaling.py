@@ -5,11 +5,11 @@ scaling in `ratios`. A scaled width is rounded up to the next multiple of `DIVIS
 it is. The image's 3 channels and the predictions' anchors x (5 + classes) never scale.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from ..blocks.elan import Elan
+from ..blocks.elan import Elan, Form
 from ..blocks.errors import nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role
@@ -17,7 +17,9 @@ from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
+from .dark_blocks import dark
 from .factors import Factor, ScaleError, factors_of_nodes
+from .plans import rep
 from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 from .stages import stages
@@ -99,19 +101,22 @@ def resolution(architecture: Architecture, size: int) -> Architecture:
     return architecture if size == architecture.size else replace(architecture, size=int(size))
 
 
-def extend(architecture: Architecture, groups: int) -> Architecture:
-    """Every ELAN becomes an E-ELAN with `groups` groups; 1 gives back the ELANs.
+def extend(architecture: Architecture, groups: int, *, form: Form | None = None) -> Architecture:
+    """Every ELAN becomes an E-ELAN with `groups` groups, in a form of `blocks.elan` if given; 1 gives back the ELANs.
 
     Transitions stay as they are. An auxiliary head that reads an ELAN reads the last of its groups, before the
-    cardinality is merged ("partial auxiliary head"); one that reads the sum of an E-ELAN (`aux: full`) goes on to.
+    cardinality is merged ("partial auxiliary head"); one that reads the sum of an E-ELAN (`aux: full`) goes on to. The
+    groups' outputs have the same names in every form.
 
     Raises:
-        ScaleError: `groups` is not a whole number above zero, or there is no ELAN.
+        ScaleError: `groups` is not a whole number above zero, the form is unknown, or there is no ELAN.
 
     Source: YOLOv7, arXiv:2207.02696, section 3.1, Fig. 2 (d), and Table 8.
     """
     if isinstance(groups, bool) or groups != int(groups) or groups < 1:
         raise ScaleError(f"{architecture.name}: extend: {groups!r} groups; use a whole number from 1")
+    if form not in (None, *get_args(Form)):
+        raise ScaleError(f"{architecture.name}: form: none is called {form!r}; {nearest(str(form), get_args(Form))}")
     architecture = raised(architecture)
     elans = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Elan)}
     if not elans:
@@ -123,15 +128,17 @@ def extend(architecture: Architecture, groups: int) -> Architecture:
             return name
         return f"{elan}.group{groups}.out" if groups > 1 else elan
 
+    def grown(block: Elan) -> Elan:
+        return replace(block, groups=int(groups), form=(form or block.form) if groups > 1 else "parallel")
+
     def extended(node: Node) -> Node:
-        block = replace(node.block, groups=int(groups)) if isinstance(node.block, Elan) else node.block
+        block = grown(node.block) if isinstance(node.block, Elan) else node.block
         inputs = tuple(map(partial_aux, node.inputs)) if node.name in architecture.aux else node.inputs
         return replace(node, block=block, inputs=inputs, released=None)
 
     nodes = tuple(map(extended, architecture.nodes))
-    return (
-        architecture if all(block.groups == groups for block in elans.values()) else replace(architecture, nodes=nodes)
-    )
+    unchanged = all(grown(block) == block for block in elans.values())
+    return architecture if unchanged else replace(architecture, nodes=nodes)
 
 
 def transition(architecture: Architecture, kind: str) -> Architecture:
@@ -158,7 +165,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
 
 
 def activation(architecture: Architecture, kind: str) -> Architecture:
-    """Another activation function, everywhere: `silu` or `leaky_relu`.
+    """Another activation function, `silu` or `leaky_relu`, wherever there is one.
 
     Raises:
         ScaleError: the kind is unknown.
@@ -166,7 +173,17 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
     if kind not in get_args(Activation):
         known = nearest(str(kind), get_args(Activation))
         raise ScaleError(f"{architecture.name}: activation: none is called {kind!r}; {known}")
-    return replace(architecture, activation=kind)
+    named = any(_names_activation(node.block) for node in architecture.nodes)
+    nodes = tuple(
+        replace(node, block=replace(node.block, act=None)) if _names_activation(node.block) else node  # type: ignore[call-arg]
+        for node in architecture.nodes
+    )
+    return replace(architecture, activation=kind, **({"nodes": nodes} if named else {}))
+
+
+def _names_activation(block: Block) -> bool:
+    """Whether a block has an activation of its own, besides none at all."""
+    return getattr(block, "act", None) not in (None, "none")
 
 
 def implicit(architecture: Architecture, wanted: bool) -> Architecture:
@@ -186,6 +203,8 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "compound": compound,
     "transition": transition,
     "extend": extend,
+    "dark": dark,
+    "rep": rep,
     "resolution": resolution,
     "activation": activation,
     "implicit": implicit,
@@ -196,6 +215,8 @@ SETTINGS = {
     "exponent": ("compound",),
     "divisor": ("width", "compound"),
     "anchors": ("stages",),
+    "form": ("extend",),
+    "force": ("rep",),
 }  # of which scalings; beside them, by name
 
 
@@ -265,7 +286,7 @@ def checked_setting(name: str, value: Any) -> Any:
 
 def _worded(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "".join(f"-{part}{factor}" for part, factor in value.items())
-    if isinstance(value, list | tuple):
-        return "".join(f"-{part}" for part in value)
+        return "".join(f"-{part}{'-' if isinstance(factor, str) else ''}{factor}" for part, factor in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "".join(map(_worded, value))
     return f"-{value}" if isinstance(value, str | bool) else str(value)

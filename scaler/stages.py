@@ -8,11 +8,12 @@ from math import floor, inf
 
 from ..blocks.ops import Anchors
 from ..blocks.roles import Block, Role, fields_with
-from .architecture import Architecture, Node, RepPlace
+from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, rounded, widened
 from .factors import ScaleError
 from .pyramid_graph import Pyramid
 from .raising import raised
+from .reparam import RepPlace
 from .rewiring import by_rule, rebuilt, redirected, reread
 
 FEWEST, MOST = 2, 5  # a pyramid has a step between levels; the objectness of more than five has no published weights

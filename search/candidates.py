@@ -1,6 +1,6 @@
 """From a combination of values to a detector that is worth training, or to the reason why it is not. No torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,6 @@ from ..scaler.zoo import load
 from .quantities import shown
 from .space import BASE, Value
 from .study import Study
-
-EXAMINED = 1000  # candidates looked at before a study starts, to see that at least one can be trained
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,12 @@ class Bases:
 def counted(architecture: Architecture) -> Candidate:
     """A detector with its counts."""
     cost = architecture.cost()
-    figures = {
-        "params": cost.params,
-        "gflops": cost.flops("paper") / 1e9,
-        "macs": cost.macs,
-        "activations": cost.activations,
-    }
-    return Candidate(architecture, figures)
+    return Candidate(architecture, figures(cost.params, cost.flops("paper"), cost.macs, cost.activations))
+
+
+def figures(params: Any, flops: Any, macs: Any, activations: Any) -> dict[str, Any]:
+    """Counts, of one detector or arrays of many, as the quantities that studies speak of."""
+    return {"params": params, "gflops": flops / 1e9, "macs": macs, "activations": activations}
 
 
 def over_budget(study: Study, figures: Mapping[str, float]) -> str:
@@ -77,50 +74,6 @@ def over_budget(study: Study, figures: Mapping[str, float]) -> str:
         if name in figures and figures[name] > bound
     ]
     return f"over budget: {'; '.join(broken)}" if broken else ""
-
-
-def check_feasible(study: Study, bases: Bases) -> None:
-    """Look for one candidate that can be built and is within the bounds that need no measurement.
-
-    A space with a continuum is not searched: there the trials will show.
-
-    Raises:
-        InputError: a finite space has none; the message names the nearest miss.
-    """
-    combinations = study.combinations
-    if combinations is None or combinations > EXAMINED:
-        return
-    nearest: tuple[float, str] | None = None
-    unbuildable = ""
-    for values in _all(study):
-        try:
-            candidate = bases.candidate(values)
-        except InputError as error:
-            unbuildable = str(error)
-            continue
-        excess = _excess(study, candidate.figures)
-        if excess <= 1:
-            return
-        if nearest is None or excess < nearest[0]:
-            nearest = excess, f"{candidate.architecture.name} is {over_budget(study, candidate.figures)}"
-    if nearest is None:
-        raise InputError(f"{study.name}: space: none of its {combinations} candidates can be built; {unbuildable}")
-    raise InputError(
-        f"{study.name}: constraints: none of the space's {combinations} candidates fits; the nearest, {nearest[1]}. "
-        "Raise the bound or add smaller choices"
-    )
-
-
-def _all(study: Study) -> Iterator[dict[str, Value]]:
-    for base in study.base:
-        for values in study.space.combinations():
-            yield {BASE: base, **values}
-
-
-def _excess(study: Study, figures: Mapping[str, float]) -> float:
-    """The largest share of a bound that is used; above 1 is over budget."""
-    shares = [figures[name] / bound for name, bound in study.constraints.items() if name in figures]
-    return max(shares, default=0.0)
 
 
 def _base(study: Study, name: str, classes: int | None) -> Architecture:

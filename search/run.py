@@ -11,12 +11,13 @@ from ..scaler.documents import parse, read_yaml
 from ..trainer.data.records import Dataset
 from ..trainer.recipe import Recipe, load_recipe
 from ..trainer.run_folder import EpochRow, RunFolder
-from .candidates import Bases, Candidate, check_feasible, over_budget
+from .candidates import Bases, Candidate, over_budget
 from .leases import lease
 from .ledger import Ledger
 from .machine import write_machine
 from .quantities import QUANTITIES, shown
 from .rows import Row
+from .space_table import check_feasible
 from .study import Study, differences
 
 if TYPE_CHECKING:

@@ -9,16 +9,26 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_validator, model_va
 
 from ..blocks.errors import nearest
 from ..blocks.vocabulary import TRANSITIONS
+from ..scaler.dark_blocks import DARK_ORDERS
+from ..scaler.plans import is_plan
+from ..scaler.reparam import FORMS
 
 Value = int | float | str
 
-ORDER = ("width", "compound", "depth", "transition", "extend", "activation", "resolution")  # in which scalings apply
+ORDER = (  # in which scalings apply
+    "depth", "compound", "transition", "extend", "dark", "rep", "activation", "width", "resolution",
+)  # fmt: skip
 ALIASES = {"size_px": "resolution"}
 BASE = "base"  # the parameter that chooses among several bases
 
 FACTORS = ("width", "depth", "compound")
 WHOLE = ("extend", "resolution")
-WORDS = {"transition": tuple(TRANSITIONS), "activation": ("silu", "leaky_relu")}
+WORDS = {
+    "transition": tuple(TRANSITIONS),
+    "dark": DARK_ORDERS,
+    "rep": tuple(FORMS),  # or one of them at positions: planned@backbone
+    "activation": ("silu", "leaky_relu"),
+}
 STEPPED = ("depth", "compound", "resolution")  # in between, almost every value is one that no detector can take
 
 
@@ -148,10 +158,12 @@ def _number(value: Any) -> bool:
 _RULES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(FACTORS, lambda value: _number(value) and 0 < value < 1000),
     **dict.fromkeys(WHOLE, lambda value: _number(value) and value >= 1 and value == int(value)),
+    "rep": is_plan,
 }
 _MEANING = {
     **dict.fromkeys(FACTORS, "a factor above 0"),
     "extend": "a whole number of groups from 1",
     "resolution": "a whole number of pixels",
     **{name: f"one of {', '.join(words)}" for name, words in WORDS.items()},
+    "rep": f"one of {', '.join(FORMS)}, or one of them at positions, as in planned@backbone",
 }

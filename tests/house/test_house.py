@@ -25,13 +25,15 @@ def tracked() -> list[str]:
         "import catscale; catscale.load('yolov7-e6').scale(compound=2).cost(1280).flops('paper')",
         "import catscale.cli",
         "from catscale.reports.zoo_table import zoo_table; zoo_table([])",
+        "from catscale.reports.space_command import space; from pathlib import Path; "
+        "space(Path('studies/quickstart.yaml'), '3', as_json=True)",
     ],
 )
 def test_loading_scaling_and_counting_do_without_torch(code: str) -> None:
     heavy = "{'torch', 'cv2', 'optuna', 'matplotlib', 'pandas'} & set(sys.modules)"
     script = f"import sys; {code}; print(sorted({heavy}))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_wheel_holds_every_file_of_the_rooms_and_nothing_else(tmp_path: Path) -> None:
@@ -53,6 +55,8 @@ VERBS = [
     "zoo",
     "scale",
     "profile",
+    "space",
+    "reparam",
     "latency",
     "draw",
     "train",

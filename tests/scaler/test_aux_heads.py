@@ -6,8 +6,9 @@ import catscale
 import pytest
 import torch
 from catscale.blocks.convs import ConvNode
-from catscale.scaler.architecture import Architecture, RepPlace
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.build import build
+from catscale.scaler.reparam import RepPlace
 from catscale.scaler.rewiring import by_rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,9 +147,9 @@ def test_a_list_names_what_they_read() -> None:
 
 def test_a_plan_for_their_convs_goes_with_them() -> None:
     base = catscale.load("yolov7-tiny")
-    plan = (RepPlace("head.*", identity=False),)
+    plan = (RepPlace("head.*", "repconvn"),)
     planned = base.replace(rep=plan).scale(aux="auto")
-    planned = planned.replace(rep=(*plan, RepPlace("aux.p4", identity=False)))
+    planned = planned.replace(rep=(*plan, RepPlace("aux.p4", "repconvn")))
     assert planned.scale(aux="none").replace(name=base.name) == base.replace(rep=plan)
 
 

@@ -49,6 +49,8 @@ def raw_maps(model: fx.GraphModule, images: torch.Tensor) -> list[torch.Tensor]:
 def test_train_and_deploy_graphs_run_and_hold_what_was_counted(model: str) -> None:
     torch.manual_seed(0)
     architecture = catscale.load(model)
+    if model not in REPRESENTATIVE:
+        architecture = architecture.scale(width=0.25)  # at their own widths they are for `make test-slow`
     train = randomised(catscale.build(architecture))
     deployed = catscale.deploy(train)
     cost = architecture.cost()

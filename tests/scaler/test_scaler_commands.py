@@ -113,3 +113,13 @@ def test_a_mistake_in_a_file_is_one_message(cli: CommandLine, tmp_path: Path, no
     done = cli("profile", "mine.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: mine.yaml: {message}\n"
+
+
+def test_width_is_scaled_last_whatever_the_order_of_the_options(cli: CommandLine) -> None:
+    done = cli("scale", "yolov7-tiny", "--width", 0.3, "--compound", 1.5, "--json")
+    base = catscale.load("yolov7-tiny")
+    counted = [
+        base.scale(**scalings).cost().params
+        for scalings in ({"compound": 1.5, "width": 0.3}, {"width": 0.3, "compound": 1.5})
+    ]
+    assert json.loads(done.stdout)["params"] == counted[0] != counted[1]

@@ -8,8 +8,9 @@ from pathlib import Path
 import catscale
 import pytest
 import torch
-from catscale.scaler.architecture import Architecture, RepPlace
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.build import build
+from catscale.scaler.reparam import RepPlace
 from catscale.scaler.rewiring import by_rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,7 +202,7 @@ def test_other_scalings_follow(model: str) -> None:
 
 def test_a_plan_of_re_parameterisation_goes_up_and_comes_back() -> None:
     places = ("backbone.p5.elan.tap1.conv1", "neck.p5.spp.conv2", "backbone.*.tap2.conv2")
-    base = catscale.load("yolov7").replace(rep=tuple(RepPlace(at, identity=False) for at in places))
+    base = catscale.load("yolov7").replace(rep=tuple(RepPlace(at, "repconvn") for at in places))
     four = base.scale(stages=4)
     assert [place.at for place in four.rep] == [
         "backbone.p5.elan.tap1.conv1",

@@ -16,6 +16,10 @@ DERIVED = {
     "yolor-csp-x": ("yolor-csp", {"width": 1.25, "depth": 1.33}),
     "yolor-e6": ("yolor-w6", {"width": 1.25, "transition": "downc"}),
     "yolor-d6": ("yolor-e6", {"depth": {f"backbone.p{level}": 2.2 for level in (3, 4, 5, 6)}}),
+    "yolor-w6-repcsp": ("yolor-w6", {"rep": "repconv@backbone.*.csp", "force": True}),
+    "yolor-w6-rcsp": ("yolor-w6", {"dark": {"backbone": "reversed"}}),
+    "yolor-w6-reprcsp": ("yolor-w6-rcsp", {"rep": "repconv@backbone.*.csp"}),
+    "yolov7-x-light-3-stacked": ("yolov7-x-light", {"depth": 1.5}),
     "yolov7-tiny-silu": ("yolov7-tiny", {"activation": "silu", "resolution": 640}),
 }
 BASES = {"yolov7-tiny", "yolov7", "yolov7-x-light", "yolov7-w6", "yolov4-csp", "yolor-p6", "yolor-w6"}

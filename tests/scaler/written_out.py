@@ -7,6 +7,7 @@ from catscale.blocks.ops import Add, Concat, Conv, GroupConcat, MaxPool, Op, Rep
 from catscale.blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
 from catscale.blocks.roles import Block
 from catscale.scaler.architecture import Architecture, Node
+from catscale.scaler.reparam import RepPlace
 from catscale.scaler.wiring import wiring
 
 ANCHORS = ((10.0, 13.0), (33.0, 23.0))
@@ -85,7 +86,12 @@ def by_layer(architecture: Architecture) -> Architecture:
         return names[net.features[node].layer]
 
     heads, aux = (tuple(map(led, part)) for part in (architecture.heads, architecture.aux))
-    return architecture.replace(nodes=tuple(written), heads=heads, aux=aux)
+    rep = tuple(
+        RepPlace(names[layer.name], "forced" if layer.op.identity else "repconvn")
+        for layer in architecture.graph().layers
+        if isinstance(layer.op, RepConv) and isinstance(net.layers[layer.name].op, Conv)  # by plan
+    )
+    return architecture.replace(nodes=tuple(written), heads=heads, aux=aux, rep=rep)
 
 
 def _node(op: Op) -> Block:

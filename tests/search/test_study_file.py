@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 from catscale.blocks.errors import InputError
-from catscale.search.candidates import Bases, check_feasible, over_budget
+from catscale.search.candidates import Bases, over_budget
 from catscale.search.run import run_study
+from catscale.search.space_table import check_feasible
 from catscale.search.study import Study, differences, load_study
 
 GOOD: dict[str, Any] = {
@@ -115,7 +116,7 @@ def test_scalings_are_applied_in_one_order_whatever_the_file_says(tmp_path: Path
         "width": {"choices": [0.5]},
     }
     study = load_study(written(tmp_path, space=space, size_px=None))
-    assert list(study.space.parameters) == ["width", "depth", "transition", "extend", "resolution"]
+    assert list(study.space.parameters) == ["depth", "transition", "extend", "width", "resolution"]
 
 
 def test_files_are_looked_for_beside_the_study(tmp_path: Path) -> None:
@@ -128,10 +129,10 @@ def test_what_changed_is_named(tmp_path: Path) -> None:
     before = load_study(written(tmp_path))
     now = load_study(written(tmp_path, seed=1, trials=9, space={"width": {"choices": [0.5]}}))
     assert differences(before, now) == [
-        "space.width.choices was [0.125, 0.25], is [0.5]",
         "space.compound.low was 0.5, is not there",
         "space.compound.high was 1.5, is not there",
         "space.compound.step was 0.5, is not there",
+        "space.width.choices was [0.125, 0.25], is [0.5]",
         "seed was 0, is 1",
     ]
 
@@ -143,7 +144,7 @@ def feasible(folder: Path, **changes: Any) -> Study:
 
 
 def test_a_space_without_a_candidate_that_fits_names_the_nearest_miss(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the space's 6 candidates fits; .*width0\.125-compound0\.5 is"):
+    with pytest.raises(InputError, match=r"none of the space's 6 candidates fits; .*compound0\.5-width0\.125 is"):
         feasible(tmp_path, constraints={"params": 1000})
 
 

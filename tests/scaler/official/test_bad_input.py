@@ -9,9 +9,10 @@ import pytest
 from catscale.blocks.csp import CspA, DarkBlock
 from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
-from catscale.scaler.architecture import Architecture, RepPlace
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.official.exporting import form_named
 from catscale.scaler.official.text import official_yaml
+from catscale.scaler.reparam import RepPlace
 
 GOOD = """\
 nc: 80
@@ -118,8 +119,8 @@ def test_a_bottleneck_may_do_without_its_residual(tmp_path: Path, read_by_rows: 
     assert read_by_rows(official_yaml(architecture)).tokens[5:8] == ["Bottleneck"] * 3  # the repeated one, row by row
 
 
-def rep(architecture: Architecture, at: str, identity: bool) -> Architecture:
-    return architecture.replace(rep=(RepPlace(at, identity),))
+def without_identity(model: str, at: str) -> Architecture:
+    return catscale.load(model).replace(rep=(RepPlace(at, "repconvn"),))
 
 
 def form_of(model: str, form: Any, groups: int = 2) -> Architecture:
@@ -140,7 +141,7 @@ def form_of(model: str, form: Any, groups: int = 2) -> Architecture:
             r"make 160; .* scale with --divisor 16",
         ),
         (
-            lambda: rep(catscale.load("yolov7"), "backbone.p2.elan.tap1.conv1", False),
+            lambda: without_identity("yolov7", "backbone.p2.elan.tap1.conv1"),
             r"node backbone\.p2\.elan \(backbone\.p2\.elan\.tap1\.conv1\): a RepConv without identity, 64 to 64 "
             r"channels; the official module adds the identity .* export the deploy form",
         ),
@@ -177,7 +178,7 @@ def test_what_the_official_loader_would_change_or_not_understand_is_refused(arch
 
 
 def test_a_repconv_without_identity_deploys_as_the_conv_it_folds_to(read_by_rows: Any) -> None:
-    architecture = rep(catscale.load("yolov7"), "backbone.p2.elan.tap1.conv1", False)
+    architecture = without_identity("yolov7", "backbone.p2.elan.tap1.conv1")
     read = read_by_rows(official_yaml(architecture, "deploy"))
     assert [row[2] for row in read.model.rows] == [
         row[2] for row in read_by_rows(official_yaml(catscale.load("yolov7"), "deploy")).model.rows
@@ -192,7 +193,7 @@ def test_an_unknown_form_is_refused() -> None:
 def test_the_command_line_writes_both_files_or_says_in_one_line_why_not(cli: Any, tmp_path: Path) -> None:
     done = cli(
         *("scale", "yolov7-w6", "--compound", 1.5, "--down", "downc"),
-        *("-o", "e6.yaml", "--official", "official.yaml", "--form", "deploy"),
+        *("-o", "e6.yaml", "--official", "official.yaml", "--official-form", "deploy"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -12,11 +12,12 @@ import yaml
 from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
 from catscale.blocks.pyramid import TopDown
-from catscale.scaler.architecture import Architecture, RepPlace
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.official.checkpoints import disagreements, from_official, to_official
 from catscale.scaler.official.importing import import_document
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
+from catscale.scaler.reparam import RepPlace
 from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
 from torch import Tensor
@@ -75,7 +76,7 @@ def grouped() -> Architecture:
 VARIANTS = {
     "grouped E-ELAN": grouped,
     "three groups": lambda: narrow("yolov7-w6").scale(extend=3),
-    "RepConvs with identity": lambda: narrow("yolov4-csp").replace(rep=(RepPlace("*.block*.conv2", True),)),
+    "RepConvs with identity": lambda: narrow("yolov4-csp").replace(rep=(RepPlace("*.block*.conv2", "forced"),)),
     "CSP with leaky ReLU": lambda: narrow("yolor-p6").scale(activation="leaky_relu"),
 }
 
