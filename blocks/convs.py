@@ -29,7 +29,7 @@ class ConvNode:
 
 @dataclass(frozen=True, slots=True)
 class RepConvNode:
-    """A 3x3 convolution that trains as RepConv, with an identity where shapes allow it (arXiv:2207.02696, 4.1)."""
+    """A 3x3 convolution that trains as RepConv (YOLOv7, arXiv:2207.02696, section 4.1)."""
 
     out: OutsideWidth
     identity: bool = True
@@ -41,5 +41,4 @@ class RepConvNode:
 
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
-        identity = self.identity and self.stride == 1 and x.shape.channels == self.out
-        return net.layer(RepConv(self.out, self.stride, self.groups, net.act, identity), x)
+        return net.layer(RepConv(self.out, self.stride, self.groups, net.act, self.identity), x)

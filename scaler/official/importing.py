@@ -8,7 +8,7 @@ from typing import Any
 from ...blocks.convs import ConvNode
 from ...blocks.errors import InputError
 from ...blocks.graph import Graph
-from ...blocks.ops import Activation
+from ...blocks.ops import Activation, Op, RepConv, Shape
 from ...blocks.plain import Join, Sum
 from ...blocks.roles import Block
 from ..architecture import IMAGE, Architecture, Node
@@ -51,6 +51,7 @@ def import_document(document: Mapping[str, Any], where: str, name: str) -> Impor
 def matched(graph: Graph, other: Graph) -> dict[str, str]:
     """The layers of `other` that compute the same as those of `graph`, by walking both from their outputs."""
     found: dict[str, str] = {}
+    shapes = graph.shapes()
     layers, others = ({layer.name: layer for layer in each.layers} for each in (graph, other))
     pairs = list(zip(graph.outputs, other.outputs, strict=True))
     while pairs:
@@ -60,9 +61,15 @@ def matched(graph: Graph, other: Graph) -> dict[str, str]:
             continue
         found[name] = counterpart
         layer, twin = layers[name], others[counterpart]
-        assert layer.op == twin.op, f"{name} is {layer.op}, but {counterpart} is {twin.op}"
+        op, other_op = (_plainly(each.op, [shapes[source] for source in layer.inputs]) for each in (layer, twin))
+        assert op == other_op, f"{name} is {op}, but {counterpart} is {other_op}"
         pairs.extend(zip(layer.inputs, twin.inputs, strict=True))
     return found
+
+
+def _plainly(op: Op, inputs: list[Shape]) -> Op:
+    """The op, without asking for an identity that the shapes do not allow."""
+    return replace(op, identity=op.branches(*inputs) > 2) if isinstance(op, RepConv) else op
 
 
 @dataclass(frozen=True, slots=True)

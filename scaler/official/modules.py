@@ -129,7 +129,7 @@ def _read_plain(config: Config, row: Row) -> Block:
             kernel, stride, padding, groups, act = _convolution(config, row, rest, kernel=3)
             if (kernel, padding in (None, 1), act) != (3, True, "silu"):
                 raise config.fault(row, "args: a RepConv is 3x3, padded by 1, with SiLU")
-            return RepConvNode(config.channels(out), stride=stride, groups=groups)
+            return RepConvNode(config.channels(out), identity=stride == 1, stride=stride, groups=groups)
         case "MP", [] | [2]:
             return MaxPoolNode(2, 2)
         case "SP", [kernel] if _counts(kernel) and kernel % 2:

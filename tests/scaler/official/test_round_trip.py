@@ -81,6 +81,7 @@ ODD = {
     "RepConvs in a block": lambda: catscale.load("yolov7").replace(
         rep=with_identity("backbone.*.tap*.conv1", "neck.p4.elan2.tap2.conv1")
     ),
+    "RepConvs that no identity fits": lambda: catscale.load("yolov7").replace(rep=with_identity("neck.*.tap1.conv1")),
     "strided RepConvs": lambda: catscale.load("yolov7").replace(rep=with_identity("stem.conv4")),
     "RepConvs in a chain": lambda: catscale.load("yolov4-csp").replace(rep=with_identity("*.block*.conv2")),
     "few classes": lambda: catscale.load("yolov7-e6e").replace(classes=3).scale(width=0.5, divisor=16),
