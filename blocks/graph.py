@@ -4,19 +4,18 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
+from .measures import Cost, Shape
 from .ops import (
     Activation,
     Add,
     ChannelShuffle,
     Concat,
     Conv,
-    Cost,
     Detect,
     GroupConcat,
     MaxPool,
     Op,
     Predict,
-    Shape,
     SpaceToDepth,
     TakeGroup,
     Upsample,

@@ -6,63 +6,12 @@ branches, implicit vectors); `folded` gives the op that computes the same when d
 """
 
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from typing import Literal, Protocol, Self
 
-from .measures import Traffic, Window
+from .measures import Cost, Shape, ShapeError, Traffic, Window
 
 Activation = Literal["silu", "leaky_relu"]
 Anchors = tuple[tuple[float, float], ...]  # (width, height) in pixels of the network input
-
-
-class ShapeError(ValueError):
-    """Shapes that an op cannot join; whoever lowers puts the place before the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A feature map without its batch: channels, height, width."""
-
-    channels: int
-    height: int
-    width: int
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-    @property
-    def elements(self) -> int:
-        return self.channels * self.pixels
-
-    def __str__(self) -> str:
-        return f"{self.channels}x{self.height}x{self.width}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What can be counted of a layer or of many; FLOPs exist only under a named convention (`scaler.cost`)."""
-
-    params: int = 0  # trainable
-    macs: int = 0  # multiply-accumulates of convolutions
-    activations: int = 0  # output elements of convolutions (Dollár et al., arXiv:2103.06877)
-    biases: int = 0  # of these, the ones to which a bias is added
-    normed: int = 0  # elements leaving a batch norm
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.params + other.params,
-            self.macs + other.macs,
-            self.activations + other.activations,
-            self.biases + other.biases,
-            self.normed + other.normed,
-        )
-
-
-def total(costs: "list[Cost]") -> Cost:
-    """Sum of costs; of none, zero."""
-    return reduce(add, costs, Cost())
 
 
 class Op(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Feature, Lowering
-from .ops import ShapeError
+from .measures import ShapeError
 from .roles import CLOSED, OutsideWidth
 
 

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Feature, Graph, Layer, Lowering
-from ..blocks.ops import Activation, Anchors, Image, Predict, ShapeError
+from ..blocks.measures import ShapeError
+from ..blocks.ops import Activation, Anchors, Image, Predict
 from ..blocks.roles import Block
 from .cost import CostReport, count
 from .reparam import RepPlace, planned

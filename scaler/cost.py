@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Graph
-from ..blocks.ops import Cost, Op, Shape, Upsample, total
+from ..blocks.measures import Cost, Shape, total
+from ..blocks.ops import Op, Upsample
 
 Form = Literal["deploy", "lead", "train"]
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..blocks.errors import InputError, nearest
-from ..blocks.ops import Cost
+from ..blocks.measures import Cost
 from .architecture import Architecture
 from .differences import Change, Difference, Status, changes, changes_to_json, differences, merged_order
 from .facts import Fact, Kind, Part, Value, layer_parts, node_parts, overview

@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from ..blocks.graph import Feature, Graph, Layer
-from ..blocks.ops import Add, Concat, Cost, MaxPool, Op, Predict, RepConv, Shape, Upsample, total
+from ..blocks.measures import Cost, Shape, total
+from ..blocks.ops import Add, Concat, MaxPool, Op, Predict, RepConv, Upsample
 from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import WORDS, Transition
 from .architecture import IMAGE, Architecture, lower_nodes

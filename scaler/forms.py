@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..blocks.errors import InputError
 from ..blocks.graph import Graph
-from ..blocks.ops import total
+from ..blocks.measures import total
 from ..blocks.roles import Role, fields_with
 from .architecture import Architecture, lower
 from .block_scaling import DIVISORS, least_multiple

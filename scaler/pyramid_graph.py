@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from ..blocks.ops import Conv, MaxPool, RepConv, Shape, Upsample
+from ..blocks.measures import Shape
+from ..blocks.ops import Conv, MaxPool, RepConv, Upsample
 from .architecture import IMAGE, NOMINAL, Architecture, owner_of
 from .factors import ScaleError
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..blocks.graph import Feature, Layer, Lowering
-from ..blocks.ops import Add, Concat, Op, RepConv, ShapeError
+from ..blocks.measures import ShapeError
+from ..blocks.ops import Add, Concat, Op, RepConv
 from ..blocks.plain import Fold, Join
 from .architecture import Architecture, Node
 from .patterns import PATTERNS, Guess, Pattern

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from ..blocks.graph import Feature, Layer
-from ..blocks.ops import Add, Concat, Conv, Op, RepConv, Shape, Upsample
+from ..blocks.measures import Shape
+from ..blocks.ops import Add, Concat, Conv, Op, RepConv, Upsample
 from .architecture import Architecture, written_out
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from ...blocks.convs import ConvNode
 from ...blocks.errors import InputError
 from ...blocks.graph import Graph
-from ...blocks.ops import Activation, Op, RepConv, Shape
+from ...blocks.measures import Shape
+from ...blocks.ops import Activation, Op, RepConv
 from ...blocks.plain import Join, Sum
 from ...blocks.roles import Block
 from ..architecture import IMAGE, Architecture, Node

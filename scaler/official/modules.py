@@ -13,18 +13,7 @@ from typing import Any
 from ...blocks.convs import ConvNode, RepConvNode
 from ...blocks.csp import CspA, CspB, DarkBlock
 from ...blocks.errors import InputError, nearest
-from ...blocks.ops import (
-    Activation,
-    Add,
-    Concat,
-    Conv,
-    GroupConcat,
-    MaxPool,
-    Op,
-    RepConv,
-    SpaceToDepth,
-    Upsample,
-)
+from ...blocks.ops import Activation, Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, Upsample
 from ...blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
 from ...blocks.pyramid import SppCspc
 from ...blocks.roles import Block

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from catscale.blocks.measures import Shape, ShapeError
 from catscale.blocks.modules import ConvLayer, PredictLayer, RepConvLayer
 from catscale.blocks.ops import (
     Add,
@@ -14,8 +15,6 @@ from catscale.blocks.ops import (
     Op,
     Predict,
     RepConv,
-    Shape,
-    ShapeError,
     SpaceToDepth,
     TakeGroup,
     Upsample,

@@ -6,8 +6,8 @@ from typing import Any
 import catscale
 import pytest
 import torch
-from catscale.blocks.measures import Traffic
-from catscale.blocks.ops import Add, Concat, Conv, Image, MaxPool, Op, Shape, SpaceToDepth, Upsample
+from catscale.blocks.measures import Shape, Traffic
+from catscale.blocks.ops import Add, Concat, Conv, Image, MaxPool, Op, SpaceToDepth, Upsample
 from catscale.scaler.memory import memory
 from hypothesis import given, settings
 from hypothesis import strategies as st

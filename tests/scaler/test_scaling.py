@@ -7,7 +7,8 @@ from pathlib import Path
 import catscale
 import pytest
 from catscale.blocks.elan import Elan
-from catscale.blocks.ops import Concat, Conv, Image, RepConv, Shape
+from catscale.blocks.measures import Shape
+from catscale.blocks.ops import Concat, Conv, Image, RepConv
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.scaling import concatenated_widths
 from hypothesis import given, settings
