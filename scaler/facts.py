@@ -13,6 +13,7 @@ from typing import Any
 from ..blocks.graph import Feature, Graph, Layer
 from ..blocks.ops import Add, Concat, Cost, MaxPool, Op, Predict, RepConv, Shape, Upsample, total
 from ..blocks.roles import Block, Role, fields_with
+from ..blocks.stems import StemBlock
 from ..blocks.vocabulary import WORDS, Transition
 from .architecture import IMAGE, Architecture, lower_nodes
 
@@ -186,6 +187,8 @@ def _kinds(
 def _kind(block: Block, ops: Sequence[Op], *, began: bool, halves: bool) -> Kind:
     if isinstance(block, Transition):
         return Kind.TRANSITION
+    if isinstance(block, StemBlock):
+        return Kind.STEM
     if fields_with(type(block), Role.DEPTH, Role.REPEATS):
         return Kind.BLOCK
     if any(isinstance(op, Upsample) for op in ops):
