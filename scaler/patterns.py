@@ -138,13 +138,12 @@ def csp(net: Wiring, end: str) -> Iterator[Guess]:
 
 def residual_chain(net: Wiring, end: str) -> Iterator[Guess]:
     """Sums one after another, each of a feature and of two or three convs of it: as many as there are."""
-    conv, starts = None, []
-    while len(parts := net.inputs(starts[-1] if starts else end, Add)) == 2 and net.conv(parts[1]):
-        conv = conv or net.conv(parts[1])
+    starts = [end]
+    while len(parts := net.inputs(starts[-1], Add)) == 2 and net.conv(parts[1]):
         starts.append(parts[0])
-    for repeats in range(len(starts), 1, -1):
-        for unit, reverse in UNIT_ORDERS if conv else ():
-            yield Chain(conv.out, repeats, unit, reverse), (starts[repeats - 1],)
+    for repeats in range(len(starts) - 1, 1, -1):
+        for unit, reverse in UNIT_ORDERS:
+            yield Chain(net.shapes[end].channels, repeats, unit, reverse), (starts[repeats],)
 
 
 def residual_block(net: Wiring, end: str) -> Iterator[Guess]:

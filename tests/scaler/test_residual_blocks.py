@@ -9,6 +9,7 @@ import pytest
 import torch
 from catscale.blocks.convs import ConvNode
 from catscale.blocks.csp import CspA, CspB
+from catscale.blocks.plain import Join
 from catscale.blocks.residual import Chain, DarkBlock, ResBlock, UnitWord
 from catscale.blocks.roles import Block
 from catscale.blocks.stems import StemBlock
@@ -133,12 +134,22 @@ def test_a_block_written_out_by_layer_is_found_again(block: Block, before: int) 
         assert again.nodes[1].block == block
 
 
-@given(st.lists(st.integers(1, 3).map(lambda n: Chain(64, n + 1)), min_size=2, max_size=2))
-def test_what_reads_a_sum_inside_a_chain_parts_it(chains: list[Chain]) -> None:
-    """A sum that a concat reads too ends a chain no less than one that nothing else reads: the chain is one block."""
-    first, second = chains
-    whole = raised(by_layer(detector(first, second)))
-    assert [node.block for node in whole.nodes[1:-1]] == [Chain(64, first.repeats + second.repeats)]
+def test_chains_one_after_another_are_one() -> None:
+    found = raised(by_layer(detector(Chain(64, 2), Chain(64, 3))))
+    assert [node.block for node in found.nodes[1:-1]] == [Chain(64, 5)]
+
+
+def test_a_sum_inside_a_chain_that_others_read_is_read_inside_the_block() -> None:
+    first, chain, last = detector(Chain(64, 4)).nodes
+    late = Node("late", ConvNode(16), ("node1.block2.sum",))
+    join = Node("join", Join(), (chain.name, late.name))
+    nodes = (first, chain, late, join, Node(last.name, last.block, (join.name,)))
+    model = detector().replace(nodes=nodes, heads=(last.name,))
+    found = raised(by_layer(model))
+    assert found.fingerprint == model.fingerprint
+    (block,) = [node for node in found.nodes if node.block == Chain(64, 4)]
+    (reader,) = [node for node in found.nodes if node.block == ConvNode(16)]
+    assert reader.inputs == (f"{block.name}.block2.sum",)
 
 
 @settings(max_examples=20, deadline=None)
@@ -185,7 +196,7 @@ def test_only_dark_units_are_reversed(tmp_path: Path) -> None:
     words = r"node stage\.csp: reversed: a resx unit has 1x1 convs on both sides; leave it out, or use unit: dark"
     with pytest.raises(catscale.InputError, match=words):
         read("resx", "true", tmp_path)
-    with pytest.raises(catscale.InputError, match=r"stage\.csp\.csp_a\.unit: .*'dark', 'res' or 'resx'"):
+    with pytest.raises(catscale.InputError, match=r"stage\.csp\.csp_a: unit: .*'dark', 'res' or 'resx', not 'dense'"):
         read("dense", "false", tmp_path)
 
 

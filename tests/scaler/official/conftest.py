@@ -14,6 +14,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
+CSP = [f"{unit}CSP{kind}" for unit in ("Bottleneck", "Res", "ResX") for kind in "ABC"]
+
 
 @dataclass
 class Weights:
@@ -60,7 +62,7 @@ class OfficialModel:
         for index, (sources, number, module, args) in enumerate(self.rows[:-1]):
             inputs = [self._read(index, source, image) for source in _listed(sources)]
             repeats = max(round(number * self.depth), 1) if number > 1 else number
-            inside = module in ("SPPCSPC", "DownC") or module[:-1].endswith("CSP")
+            inside = module in ("SPPCSPC", "DownC", *CSP)
             if repeats == 1 or inside:
                 x = self._row(f"model.{index}", module, args, repeats, inputs)
             else:
@@ -111,7 +113,7 @@ class OfficialModel:
                 return self._bottleneck(name, x, self.channels(args[0]), add=args[1:] != [False])
             case "Res" | "ResX":
                 return self._res(name, x, self.channels(args[0]), groups=32 if module == "ResX" else 1)
-        if module[:-1].endswith("CSP"):
+        if module in CSP:
             return self._csp(name, x, self.channels(args[0]), n, module[:-4], module[-1])
         return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
 
