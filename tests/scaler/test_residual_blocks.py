@@ -94,9 +94,8 @@ def blocks(draw: st.DrawFn, *, plain: bool = True) -> Block:
         case "chain":
             return Chain(width, repeats + 1, unit, reverse, residual)
         case "a":
-            hidden = draw(st.sampled_from([None, 64]))
-            hidden = None if hidden == width // 2 else hidden
             width = 2 * width if unit == "resx" else width
+            hidden = draw(st.sampled_from([None, 64] if width != 128 else [None]))  # half of 128 is none of its own
             return CspA(width, repeats, draw(st.booleans()), reverse, residual, hidden, unit)
         case _:
             return CspB(width, repeats, reverse, residual, None, unit)
