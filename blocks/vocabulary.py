@@ -2,21 +2,26 @@
 
 from .aggregation import Dense, Osa
 from .convs import ConvNode, RepConvNode
-from .csp import CspA, CspB, DarkBlock
+from .csp import CspA, CspB
 from .elan import Elan
 from .plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
 from .pyramid import SppCspc, SppTiny, TopDown
+from .residual import Chain, DarkBlock, ResBlock
 from .roles import Block
+from .stems import StemBlock
 from .transitions import DownC, Pool, PoolConv, StridedConv
 
 BLOCKS: dict[str, type[Block]] = {
     "conv": ConvNode,
     "rep_conv": RepConvNode,
+    "stem_block": StemBlock,
     "reorg": ReOrg,
     "elan": Elan,
     "osa": Osa,
     "dense": Dense,
     "dark_block": DarkBlock,
+    "res_block": ResBlock,
+    "chain": Chain,
     "csp_a": CspA,
     "csp_b": CspB,
     "spp_cspc": SppCspc,

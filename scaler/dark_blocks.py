@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeGuard
 
 from ..blocks.csp import Dark
 from ..blocks.errors import nearest
+from ..blocks.roles import Block
 from .architecture import Architecture
 from .block_scaling import each
 from .factors import ScaleError, parts_of_nodes
@@ -33,7 +35,7 @@ def dark(architecture: Architecture, order: str | Mapping[str, str]) -> Architec
         wanted = {name: order[part] for name, part in part_of.items() if part is not None}
     else:
         wanted = dict.fromkeys((node.name for node in architecture.nodes), order)
-    blocks = {node.name: node.block for node in architecture.nodes if isinstance(node.block, Dark)}
+    blocks = {node.name: node.block for node in architecture.nodes if _is_dark(node.block)}
     turned = {
         name: replace(block, reversed=wanted[name] == "reversed") for name, block in blocks.items() if name in wanted
     }
@@ -42,3 +44,8 @@ def dark(architecture: Architecture, order: str | Mapping[str, str]) -> Architec
     return each(
         architecture, lambda node: turned.get(node.name, node.block), unchanged=turned.items() <= blocks.items()
     )
+
+
+def _is_dark(block: Block) -> TypeGuard[Dark]:
+    """Whether a block is, or holds, dark blocks; one that holds residual units of another kind is not."""
+    return isinstance(block, Dark) and getattr(block, "unit", "dark") == "dark"

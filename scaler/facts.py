@@ -14,6 +14,7 @@ from ..blocks.graph import Feature, Graph, Layer
 from ..blocks.measures import Cost, Shape, total
 from ..blocks.ops import Add, Concat, MaxPool, Op, Predict, RepConv, Upsample
 from ..blocks.roles import Block, Role, fields_with
+from ..blocks.stems import StemBlock
 from ..blocks.vocabulary import WORDS, Transition
 from .architecture import IMAGE, Architecture, lower_nodes
 
@@ -187,6 +188,8 @@ def _kinds(
 def _kind(block: Block, ops: Sequence[Op], *, began: bool, halves: bool) -> Kind:
     if isinstance(block, Transition):
         return Kind.TRANSITION
+    if isinstance(block, StemBlock):
+        return Kind.STEM
     if fields_with(type(block), Role.DEPTH, Role.REPEATS):
         return Kind.BLOCK
     if any(isinstance(op, Upsample) for op in ops):

@@ -9,16 +9,34 @@ from dataclasses import replace
 from itertools import product
 
 from ..blocks.aggregation import Dense, Osa
-from ..blocks.csp import CspA, CspB, DarkBlock
+from ..blocks.csp import CspA, CspB
 from ..blocks.elan import Elan
-from ..blocks.ops import Add, Concat, GroupConcat, TakeGroup
+from ..blocks.ops import Add, Concat, GroupConcat, MaxPool, TakeGroup
 from ..blocks.pyramid import SppCspc, SppTiny, TopDown
+from ..blocks.residual import Chain, DarkBlock, ResBlock, UnitWord
 from ..blocks.roles import Block
+from ..blocks.stems import StemBlock
 from ..blocks.transitions import DownC, PoolConv
 from .wiring import Wiring
 
 Guess = tuple[Block, tuple[str, ...]]  # a block, and the layers that it would read
 Pattern = Callable[[Wiring, str], Iterator[Guess]]
+
+UNIT_ORDERS: tuple[tuple[UnitWord, bool], ...] = (  # residual units, and whether they are reversed
+    ("dark", False),
+    ("dark", True),
+    ("res", False),
+    ("resx", False),
+)
+
+
+def stem_block(net: Wiring, end: str) -> Iterator[Guess]:
+    """A strided conv and a pool of one strided conv, joined and ended by a 1x1 conv."""
+    conv, parts = net.conv(end, 1), _joined(net, end)
+    if conv and len(parts) == 2 and isinstance(net.layers[parts[1]].op, MaxPool):
+        first = net.source(parts[1])
+        if net.conv(first, 3):
+            yield StemBlock(conv.out), (net.source(first),)
 
 
 def spp(net: Wiring, end: str) -> Iterator[Guess]:
@@ -100,30 +118,42 @@ def _elan(net: Wiring, end: str, parts: tuple[str, ...]) -> Iterator[Guess]:
 
 
 def csp(net: Wiring, end: str) -> Iterator[Guess]:
-    """A concat of a chain of dark blocks and of a branch past it, ended by a 1x1 conv."""
+    """A concat of a chain of residual units and of a branch past it, ended by a 1x1 conv."""
     conv, parts = net.conv(end, 1), _joined(net, end)
     branch = net.conv(parts[1], 1) if len(parts) == 2 else None
     if conv is None or branch is None:
         return
     past = net.source(parts[1])
-    options = list(product((False, True), (True, False)))  # reversed, residual
+    options = list(product(UNIT_ORDERS, (True, False)))  # residual
     half = None if 2 * branch.out == conv.out else branch.out
     for tail in (False, True):
         chain = _kernels(net, net.source(parts[0]) if tail else parts[0], past)
-        for reverse, residual in options if chain else ():
-            yield CspA(conv.out, chain, tail, reverse, residual, half), (past,)
+        for (unit, reverse), residual in options if chain else ():
+            yield CspA(conv.out, chain, tail, reverse, residual, half, unit), (past,)
     whole = None if branch.out == conv.out else branch.out
     if net.conv(past, 1) and (chain := _kernels(net, parts[0], past)):
-        for reverse, residual in options:
-            yield CspB(conv.out, chain, reverse, residual, whole), (net.source(past),)
+        for (unit, reverse), residual in options:
+            yield CspB(conv.out, chain, reverse, residual, whole, unit), (net.source(past),)
 
 
-def dark_block(net: Wiring, end: str) -> Iterator[Guess]:
-    """A sum of a feature and of two convs of it."""
+def residual_chain(net: Wiring, end: str) -> Iterator[Guess]:
+    """Sums one after another, each of a feature and of two or three convs of it: as many as there are."""
+    starts = [end]
+    while len(parts := net.inputs(starts[-1], Add)) == 2 and net.conv(parts[1]):
+        starts.append(parts[0])
+    for repeats in range(len(starts) - 1, 1, -1):
+        for unit, reverse in UNIT_ORDERS:
+            yield Chain(net.shapes[end].channels, repeats, unit, reverse), (starts[repeats],)
+
+
+def residual_block(net: Wiring, end: str) -> Iterator[Guess]:
+    """A sum of a feature and of two or three convs of it."""
     parts = net.inputs(end, Add)
     if len(parts) == 2 and (conv := net.conv(parts[1])):
         for reverse in (False, True):
             yield DarkBlock(conv.out, reverse), (parts[0],)
+        if middle := net.conv(net.source(parts[1]), 3):
+            yield ResBlock(conv.out, middle.groups), (parts[0],)
 
 
 def top_down(net: Wiring, end: str) -> Iterator[Guess]:
@@ -146,6 +176,7 @@ def pool_conv(net: Wiring, end: str) -> Iterator[Guess]:
 
 
 PATTERNS: tuple[Pattern, ...] = (
+    stem_block,
     pool_conv,
     top_down,
     spp,
@@ -155,7 +186,8 @@ PATTERNS: tuple[Pattern, ...] = (
     csp,
     dense,
     one_shot,
-    dark_block,
+    residual_chain,
+    residual_block,
 )
 
 

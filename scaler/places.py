@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import takewhile
 
 from ..blocks.convs import ConvNode, RepConvNode
-from ..blocks.csp import CspA, CspB, DarkBlock
+from ..blocks.csp import CspA, CspB
 from ..blocks.plain import MaxPoolNode, ReOrg, UpsampleNode
 from ..blocks.pyramid import SppCspc, SppTiny, TopDown
+from ..blocks.residual import DarkBlock, ResBlock
 from ..blocks.roles import Block, Role, fields_with
+from ..blocks.stems import StemBlock
 from ..blocks.transitions import DownC, Pool, PoolConv, StridedConv
 from ..blocks.vocabulary import WORDS
 from .architecture import IMAGE, NOMINAL, Architecture, Node
@@ -24,12 +26,14 @@ KINDS: dict[type[Block], str] = {
     **dict.fromkeys((SppCspc, SppTiny), "spp"),
     **dict.fromkeys((StridedConv, PoolConv, DownC, Pool), "down"),
     DarkBlock: "dark",
+    ResBlock: "res",
+    StemBlock: "block",
     ReOrg: "reorg",
 }
 
 
 def stem(architecture: Architecture) -> tuple[str, ...]:
-    """The nodes before the first block: the convs, and perhaps a space-to-depth, that the image goes through alone.
+    """The nodes before the first block: convs, a space-to-depth or a stem block, that the image goes through alone.
 
     A strided conv at their end is the transition to the first block's level, and no part of the stem, unless the stem
     has two: it then halves the image's sides twice by itself, as YOLOv7's does.
@@ -37,7 +41,7 @@ def stem(architecture: Architecture) -> tuple[str, ...]:
     before = IMAGE
     nodes: list[Node] = []
     for node in architecture.nodes:
-        if node.inputs != (before,) or not isinstance(node.block, ConvNode | ReOrg):
+        if node.inputs != (before,) or not isinstance(node.block, ConvNode | ReOrg | StemBlock):
             break
         nodes.append(node)
         before = node.name
@@ -119,7 +123,7 @@ def _is_strided(block: Block) -> bool:
 
 
 def _is_computational(block: Block) -> bool:
-    return isinstance(block, DarkBlock) or bool(fields_with(type(block), Role.DEPTH, Role.REPEATS))
+    return isinstance(block, DarkBlock | ResBlock) or bool(fields_with(type(block), Role.DEPTH, Role.REPEATS))
 
 
 def _begins_neck(block: Block) -> bool:

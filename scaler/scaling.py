@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ..blocks.elan import Elan, Form
 from ..blocks.errors import nearest
 from ..blocks.ops import Activation
-from ..blocks.roles import Block, Role
+from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import Architecture, Node
 from .aux_heads import aux
@@ -69,7 +69,8 @@ def compound(
     (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by
     r ** exponent, and the widths inside stay. Each r governs what follows its block until the next one; what precedes
     the first block follows the first. With the paper's exponent, 1, the ratio of in- to out-channels of every
-    transition layer is that of the base; with 0, only depth is scaled.
+    transition layer is that of the base; with 0, only depth is scaled, as where chains alone are deepened and nothing
+    is concatenated.
 
     Raises:
         ScaleError: a factor is not above zero, would leave a fraction of a stage, or names a part that is not there;
@@ -80,6 +81,8 @@ def compound(
     architecture = raised(architecture)
     deeper = depth(architecture, factor)
     if not concatenated_widths(architecture):
+        if any(fields_with(type(node.block), Role.REPEATS) for node in architecture.nodes):
+            return deeper  # chains alone: nothing is concatenated, and no width follows
         raise ScaleError(f"{architecture.name}: compound: no block of it has a depth to scale; use width")
     ratio = {name: power(r, exponent) for name, r in concatenation_ratios(architecture, deeper).items()}
     governing = governing_blocks(architecture, ratio)

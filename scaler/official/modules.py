@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...blocks.convs import ConvNode, RepConvNode
-from ...blocks.csp import CspA, CspB, DarkBlock
+from ...blocks.csp import CspA, CspB
 from ...blocks.errors import InputError, nearest
 from ...blocks.ops import Activation, Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, Upsample
 from ...blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
 from ...blocks.pyramid import SppCspc
+from ...blocks.residual import UNITS, Chain, DarkBlock, ResBlock, UnitWord
 from ...blocks.roles import Block
+from ...blocks.stems import StemBlock
 from ...blocks.transitions import DownC
 from .rows import Config, Row
 
+MAY_BE_PLAIN = "Bottleneck"  # the module whose second argument, False, leaves out its residual connection
 GROUPS = 2  # the only number of groups that Chuncat and Foldcut know
 
 
@@ -32,14 +35,46 @@ class Composite:
 
     def slots(self, block: Block) -> dict[str, str]:
         """Every sub-layer with weights: the official name within the row, and ours within the block."""
+        if not isinstance(block, CspA | CspB | Chain):
+            return dict(self.places)
+        alone = isinstance(block, Chain)
         chain = {
-            f"m.{repeat}.cv{conv}": f"block{repeat + 1}.conv{conv}"
-            for repeat in range(getattr(block, "repeats", 0))
-            for conv in (1, 2)
+            f"{_repeat(repeat, block.repeats, alone)}cv{conv}": f"block{repeat + 1}.conv{conv}"
+            for repeat in range(block.repeats)
+            for conv in range(1, len(UNITS[block.unit].kernels) + 1)
         }
-        return {**self.places, **chain}
+        return chain if alone else {**self.places, **chain}
 
 
+def _repeat(repeat: int, repeats: int, alone: bool) -> str:
+    """What stands before the name of a sub-layer in a chain: one unit by itself is not numbered."""
+    if not alone:
+        return f"m.{repeat}."
+    return f"{repeat}." if repeats > 1 else ""
+
+
+def _csp(name: str, unit: UnitWord) -> dict[str, Composite]:
+    """The three kinds of cross-stage partial modules with one unit inside; the second is residual unless it is dark."""
+    places = {"cv1": "stem", "cv2": "bypass", "cv3": "out"}
+    return {
+        f"{name}A": Composite(lambda out, repeats: CspA(out, repeats, unit=unit), places),
+        f"{name}B": Composite(
+            lambda out, repeats: CspB(out, repeats, residual=unit != "dark", unit=unit),
+            places,
+        ),
+        f"{name}C": Composite(
+            lambda out, repeats: CspA(out, repeats, tail=True, unit=unit),
+            {"cv1": "stem", "cv2": "bypass", "cv3": "tail", "cv4": "out"},
+        ),
+    }
+
+
+def _or_chain(block: Callable[[int], Block], unit: UnitWord) -> Callable[[int, int], Block]:
+    """A unit by itself, or in a sequence where its row is repeated."""
+    return lambda out, repeats: block(out) if repeats == 1 else Chain(out, repeats, unit)
+
+
+RES = {"cv1": "conv1", "cv2": "conv2", "cv3": "conv3"}
 COMPOSITES: dict[str, Composite] = {
     "SPPCSPC": Composite(
         lambda out, _: SppCspc(out),
@@ -54,15 +89,15 @@ COMPOSITES: dict[str, Composite] = {
         },
     ),
     "DownC": Composite(lambda out, _: DownC(out), {"cv1": "conv1", "cv2": "conv2", "cv3": "pool_conv"}),
-    "Bottleneck": Composite(lambda out, _: DarkBlock(out), {"cv1": "conv1", "cv2": "conv2"}),
-    "BottleneckCSPA": Composite(CspA, {"cv1": "stem", "cv2": "bypass", "cv3": "out"}),
-    "BottleneckCSPB": Composite(CspB, {"cv1": "stem", "cv2": "bypass", "cv3": "out"}),
-    "BottleneckCSPC": Composite(
-        lambda out, repeats: CspA(out, repeats, tail=True),
-        {"cv1": "stem", "cv2": "bypass", "cv3": "tail", "cv4": "out"},
-    ),
+    "Stem": Composite(lambda out, _: StemBlock(out), {"cv1": "conv1", "cv2": "conv2", "cv3": "conv3", "cv4": "out"}),
+    "Bottleneck": Composite(_or_chain(DarkBlock, "dark"), {"cv1": "conv1", "cv2": "conv2"}),
+    "Res": Composite(_or_chain(ResBlock, "res"), RES),
+    "ResX": Composite(_or_chain(lambda out: ResBlock(out, UNITS["resx"].groups), "resx"), RES),
+    **_csp("BottleneckCSP", "dark"),
+    **_csp("ResCSP", "res"),
+    **_csp("ResXCSP", "resx"),
 }
-REPEATS_INSIDE = ("SPPCSPC", "DownC", "BottleneckCSPA", "BottleneckCSPB", "BottleneckCSPC")
+REPEATS_INSIDE = tuple(name for name in COMPOSITES if name != "Stem")  # one block of ours, however often it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +119,24 @@ MODULES = (*PLAIN, *COMPOSITES, *HEADS)
 
 def composite_of(block: Block) -> tuple[str, int, list[Any]] | None:
     """The official module that is exactly this block, its repeats, and its arguments after the channels."""
-    if isinstance(block, DarkBlock) and block == DarkBlock(block.out, residual=False):
-        return "Bottleneck", 1, [False]
+    rest: list[Any] = []
+    if isinstance(block, DarkBlock | Chain) and not block.residual:
+        block, rest = replace(block, residual=True), [False]
     repeats, out = getattr(block, "repeats", 1), getattr(block, "out", 0)
-    return next(((name, repeats, []) for name, kind in COMPOSITES.items() if kind.make(out, repeats) == block), None)
+    several = replace(block, repeats=2) if isinstance(block, Chain) else block  # one that is a chain of one, too
+    found = (name for name, kind in COMPOSITES.items() if kind.make(out, getattr(several, "repeats", 1)) == several)
+    return next(((name, repeats, rest) for name in found if not rest or name == MAY_BE_PLAIN), None)
 
 
 def read_block(config: Config, row: Row) -> Block:
-    """The block that a row is; one of `Row.number` in sequence where its module does not take repeats.
+    """The block that a row is; one of `Row.number` in sequence where it is none of `REPEATS_INSIDE`.
 
     Raises:
         InputError: the module or its arguments are unknown, or nothing here computes what they ask for.
     """
     if row.module in COMPOSITES:
         match list(row.args):
-            case [out] | [out, True | False] if _counts(out) and (len(row.args) == 1 or row.module == "Bottleneck"):
+            case [out] | [out, True | False] if _counts(out) and (len(row.args) == 1 or row.module == MAY_BE_PLAIN):
                 block = COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
                 return replace(block, residual=False) if False in row.args else block  # type: ignore[type-var]
         raise _unsupported(config, row)

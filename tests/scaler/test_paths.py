@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import catscale
 import pytest
 from catscale.blocks.convs import ConvNode, RepConvNode
-from catscale.blocks.csp import CspA, DarkBlock
+from catscale.blocks.csp import CspA
 from catscale.blocks.elan import Elan
 from catscale.blocks.graph import Graph, Layer
 from catscale.blocks.ops import Add, Conv, Image, MaxPool, RepConv
+from catscale.blocks.residual import DarkBlock
 from catscale.blocks.roles import Block
 from catscale.scaler.architecture import Architecture, Node
 from catscale.scaler.paths import PathLengths, paths_of_blocks, paths_to_image

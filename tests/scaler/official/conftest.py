@@ -14,6 +14,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
+CSP = [f"{unit}CSP{kind}" for unit in ("Bottleneck", "Res", "ResX") for kind in "ABC"]
+
 
 @dataclass
 class Weights:
@@ -60,7 +62,13 @@ class OfficialModel:
         for index, (sources, number, module, args) in enumerate(self.rows[:-1]):
             inputs = [self._read(index, source, image) for source in _listed(sources)]
             repeats = max(round(number * self.depth), 1) if number > 1 else number
-            x = self._row(f"model.{index}", module, args, repeats, inputs)
+            inside = module in ("SPPCSPC", "DownC", *CSP)
+            if repeats == 1 or inside:
+                x = self._row(f"model.{index}", module, args, repeats, inputs)
+            else:
+                (x,) = inputs
+                for repeat in range(repeats):
+                    x = self._row(f"model.{index}.{repeat}", module, args, 1, [x])
             self.maps.append(x)
         return list(self._detect(len(self.rows) - 1, image))
 
@@ -103,6 +111,10 @@ class OfficialModel:
                 return F.interpolate(x, scale_factor=2.0, mode="nearest")
             case "Bottleneck":
                 return self._bottleneck(name, x, self.channels(args[0]), add=args[1:] != [False])
+            case "Res" | "ResX":
+                return self._res(name, x, self.channels(args[0]), groups=32 if module == "ResX" else 1)
+        if module in CSP:
+            return self._csp(name, x, self.channels(args[0]), n, module[:-4], module[-1])
         return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
 
     def conv(self, name: str, x: Tensor, c: int, k: int, s: int = 1, g: int = 1, act: str = "nn.SiLU()") -> Tensor:
@@ -154,24 +166,32 @@ class OfficialModel:
         y = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, int(c * e), 1), c, 3)
         return x + y if add and x.shape[1] == c else y
 
-    def _chain(self, name: str, x: Tensor, n: int, add: bool) -> Tensor:
+    def _res(self, name: str, x: Tensor, c: int, e: float = 0.5, groups: int = 1) -> Tensor:
+        y = self.conv(f"{name}.cv2", self.conv(f"{name}.cv1", x, int(c * e), 1), int(c * e), 3, g=groups)
+        y = self.conv(f"{name}.cv3", y, c, 1)
+        return x + y if x.shape[1] == c else y
+
+    def _stem(self, name: str, x: Tensor, c: int, _: int) -> Tensor:
+        t = self.conv(f"{name}.cv1", x, c // 2, 3, 2)
+        strided = self.conv(f"{name}.cv3", self.conv(f"{name}.cv2", t, c // 2, 1), c // 2, 3, 2)
+        return self.conv(f"{name}.cv4", torch.cat([strided, F.max_pool2d(t, 2, 2)], 1), c, 1)
+
+    def _csp(self, name: str, x: Tensor, c: int, n: int, unit: str, kind: str) -> Tensor:
+        h = c if kind == "B" else c // 2
+        path = self.conv(f"{name}.cv1", x, h, 1)
+        past = self.conv(f"{name}.cv2", path if kind == "B" else x, h, 1)
         for j in range(n):
-            x = self._bottleneck(f"{name}.m.{j}", x, x.shape[1], e=1.0, add=add)
-        return x
-
-    def _bottleneckcspa(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
-        u = self._chain(name, self.conv(f"{name}.cv1", x, c // 2, 1), n, add=True)
-        return self.conv(f"{name}.cv3", torch.cat([u, self.conv(f"{name}.cv2", x, c // 2, 1)], 1), c, 1)
-
-    def _bottleneckcspb(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
-        t = self.conv(f"{name}.cv1", x, c, 1)
-        u = self._chain(name, t, n, add=False)
-        return self.conv(f"{name}.cv3", torch.cat([u, self.conv(f"{name}.cv2", t, c, 1)], 1), c, 1)
-
-    def _bottleneckcspc(self, name: str, x: Tensor, c: int, n: int) -> Tensor:
-        u = self._chain(name, self.conv(f"{name}.cv1", x, c // 2, 1), n, add=True)
-        u = self.conv(f"{name}.cv3", u, c // 2, 1)
-        return self.conv(f"{name}.cv4", torch.cat([u, self.conv(f"{name}.cv2", x, c // 2, 1)], 1), c, 1)
+            at = f"{name}.m.{j}"
+            match unit:
+                case "Bottleneck":
+                    path = self._bottleneck(at, path, h, e=1.0, add=kind != "B")
+                case "Res":
+                    path = self._res(at, path, h, e=0.5)
+                case "ResX":
+                    path = self._res(at, path, h, e=1.0, groups=32)
+        if kind == "C":
+            path = self.conv(f"{name}.cv3", path, h, 1)
+        return self.conv(f"{name}.cv{4 if kind == 'C' else 3}", torch.cat([path, past], 1), c, 1)
 
     def _detect(self, index: int, image: Tensor) -> Iterator[Tensor]:
         sources, _, module, args = self.rows[-1]

@@ -6,9 +6,10 @@ from typing import Any
 
 import catscale
 import pytest
-from catscale.blocks.csp import CspA, DarkBlock
+from catscale.blocks.csp import CspA
 from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
+from catscale.blocks.residual import Chain, DarkBlock
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.official.exporting import form_named
 from catscale.scaler.official.text import official_yaml
@@ -114,9 +115,10 @@ def test_a_bottleneck_may_do_without_its_residual(tmp_path: Path, read_by_rows: 
     rows = "  - [-1, 2, Bottleneck, [64]]\n  - [-1, 1, Bottleneck, [64, False]]\nhead:\n"
     text = GOOD.replace("head:\n", rows).replace("[[5], 1, Detect", "[[7], 1, Detect")
     architecture = load(text, tmp_path)
-    residual = [node.block.residual for node in architecture.nodes if isinstance(node.block, DarkBlock)]
-    assert residual == [True, True, False]
-    assert read_by_rows(official_yaml(architecture)).tokens[5:8] == ["Bottleneck"] * 3  # the repeated one, row by row
+    blocks = [node.block for node in architecture.nodes if isinstance(node.block, DarkBlock | Chain)]
+    assert blocks == [Chain(64, 2), DarkBlock(64, residual=False)]
+    rows = read_by_rows(official_yaml(architecture)).model.rows[5:7]
+    assert rows == [[-1, 2, "Bottleneck", [64]], [-1, 1, "Bottleneck", [64, False]]]
 
 
 def without_identity(model: str, at: str) -> Architecture:
