@@ -57,10 +57,9 @@ def blocks(draw: st.DrawFn) -> tuple[Callable[[Writer, str], str], Block]:
             bottleneck = other if shared else None
             return lambda net, x: net.dense(x, width, depth + 1, out, bottleneck, flag), found
         case _:
-            kind, half = (CspB, out) if shared else (CspA, out / 2)
-            hidden = None if width == half else width
-            tail = flag and not shared
-            found = kind(out, depth, residual=residual, hidden=hidden, **({} if shared else {"tail": tail}))
+            hidden, tail = None if width == (out if shared else out / 2) else width, flag and not shared
+            csp_a = CspA(out, depth, tail, residual=residual, hidden=hidden)
+            found = CspB(out, depth, residual=residual, hidden=hidden) if shared else csp_a
             return lambda net, x: net.csp(x, width, depth, out, residual, shared, tail), found
 
 
