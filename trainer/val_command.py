@@ -1,0 +1,93 @@
+"""The verb `val`. Torch is imported when it runs, not before."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..blocks.errors import InputError
+from ..scaler.terminal import JsonOption, print_json
+from .terminal import BatchOption, DeviceOption, LastOption, columns, device_of, listed, print_header
+
+if TYPE_CHECKING:
+    from .data.records import Dataset
+    from .evaluate import Metrics
+    from .run_folder import RunFacts
+
+
+def val(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[str | None, typer.Option(help="Data set; what the run was trained on by default.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the data set: val, test, train.")] = "val",
+    last: LastOption = False,
+    size: Annotated[int | None, typer.Option(help="Side of the input in px; the run's by default.")] = None,
+    batch: BatchOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the average precision of a trained run.
+
+    Example: catscale val runs/train/exp --data data.yaml --split test
+    """
+    from ..scaler.architecture import check_size
+    from .data.sources import open_dataset
+    from .run_folder import RunFolder, load_run
+
+    folder = RunFolder(run)
+    facts, which = folder.read_facts(), "last" if last else "best"
+    folder.trained_weights(which)
+    size = facts.size_px if size is None else size
+    check_size(size, folder.read_architecture().strides[-1], str(run))
+    if not (data or facts.data):
+        raise InputError(f"{run}: was not trained here and names no data; name some with --data")
+    dataset = open_dataset(data or facts.data)
+    _check_classes(facts, run, dataset)
+    chosen = dataset.split(split)
+    device = device_of(device)
+
+    from ..scaler.build import deploy
+    from .evaluate import evaluate
+    from .threads import sharing_cores
+
+    trained = load_run(run, which)
+    with sharing_cores(device):
+        metrics = evaluate(
+            deploy(trained.model.to(device)),
+            chosen,
+            dataset,
+            size_px=size,
+            conf=trained.recipe.conf,
+            iou=trained.recipe.iou,
+            max_det=trained.recipe.max_det,
+            batch=batch or trained.recipe.batch,
+            device=device,
+        )
+    if as_json:
+        facts_of_it = {"run": str(run), "epoch": trained.epoch, "data": dataset.source, "split": split, "size": size}
+        print_json(facts_of_it | metrics.to_json())
+    else:
+        print_header(device)
+        typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")
+        _table(metrics)
+
+
+def _check_classes(facts: "RunFacts", run: Path, dataset: "Dataset") -> None:
+    if facts.classes != dataset.classes:
+        raise InputError(
+            f"{dataset.source}: has {len(dataset.classes)} classes ({listed(dataset.classes)}), "
+            f"but {run} was trained on {len(facts.classes)} ({listed(facts.classes)}); "
+            "use data with the same classes in the same order"
+        )
+
+
+def _table(metrics: "Metrics") -> None:
+    typer.echo(columns("class", "instances", "AP50", "AP", first=24))
+    instances = sum(row.instances for row in metrics.per_class.values())
+    typer.echo(columns("all", instances, f"{metrics.ap50:.4f}", f"{metrics.ap:.4f}", first=24))
+    for label, row in metrics.per_class.items():
+        precision = ("-" if value is None else f"{value:.4f}" for value in (row.ap50, row.ap))
+        typer.echo(columns(label, row.instances, *precision, first=24))
+    sizes = {"small": metrics.ap_small, "medium": metrics.ap_medium, "large": metrics.ap_large}
+    known = ", ".join(f"{label} {value:.4f}" for label, value in sizes.items() if value is not None)
+    typer.echo(f"AP75 {metrics.ap75:.4f}; AP of sizes: {known}; AR {metrics.ar:.4f}")
+    typer.echo(f"{metrics.images} images in {metrics.seconds:.1f} s")
