@@ -11,8 +11,8 @@ from .terminal import BatchOption, DeviceOption, LastOption, columns, device_of,
 
 if TYPE_CHECKING:
     from .data.records import Dataset
-    from .evaluate import Metrics
     from .run_folder import RunFacts
+    from .scoring import Metrics
 
 
 def val(
