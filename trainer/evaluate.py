@@ -48,22 +48,54 @@ def evaluate(
     Raises:
         InputError: the split has nothing to find, or an image cannot be read.
     """
-    start = time.perf_counter()
     batches = val_batches(split, size_px=size_px, batch=batch)
-    found, speed = detect(model, batches, conf=conf, iou=iou, max_det=max_det, device=device)
+    limits = {"conf": conf, "iou": iou, "max_det": max_det, "max_dets": max_dets}
+    return measure(model, batches, split, dataset, **limits, device=device, by_size=by_size)[0]
+
+
+def measure(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    split: Split,
+    dataset: Dataset,
+    *,
+    conf: float,
+    iou: float,
+    max_det: int,
+    max_dets: int = MAX_DETS,
+    device: torch.device | str = "cpu",
+    by_size: bool = True,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> tuple[Metrics, list[Found]]:
+    """Detect and score as `evaluate` does, and give the detections too.
+
+    Args:
+        batches: the images of the split, each once, in any order and of any shapes.
+        on_batch: called after each batch with how many images of how many are done.
+    """
+    start = time.perf_counter()
+
+    def done(images: int) -> None:
+        if on_batch:
+            on_batch(images, len(split.images))
+
+    found, speed = _detect(model, batches, conf, iou, max_det, device, done)
     seconds = time.perf_counter() - start
     metrics = score(found, split, dataset, by_size=by_size, max_dets=max_dets, seconds=seconds)
-    return replace(metrics, speed=speed)
+    return replace(metrics, speed=speed), found
 
 
 @torch.inference_mode()
-def detect(
-    model: nn.Module, batches: Iterable[Batch], *, conf: float, iou: float, max_det: int, device: torch.device | str
+def _detect(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    conf: float,
+    iou: float,
+    max_det: int,
+    device: torch.device | str,
+    done: Callable[[int], None],
 ) -> tuple[list[Found], Speed]:
-    """What the model finds in each image of `batches`, and how long that took; see `evaluate`.
-
-    The batches may be of any shapes, and bring the images in any order.
-    """
+    """What the model finds in each image, and how long that took."""
     found: list[Found] = []
     precision = next((weight.dtype for weight in model.parameters()), torch.float32)
     seconds, most = np.zeros(3), 0
@@ -80,6 +112,7 @@ def detect(
             found.append(Found(image_id, boxes, detections.scores.cpu().numpy(), detections.labels.cpu().numpy()))
         after = clock()
         seconds += (given - before, passed - given, after - passed)
+        done(len(found))
         before, most = after, max(most, len(batch.ids))
     preprocess_ms, forward_ms, nms_ms = (seconds * 1000 / max(len(found), 1)).tolist()
     return found, Speed(preprocess_ms, forward_ms, nms_ms, most)

@@ -7,7 +7,7 @@ import typer
 
 from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, print_json
-from .terminal import BatchOption, DeviceOption, LastOption, columns, device_of, listed, print_header
+from .terminal import BatchOption, DeviceOption, LastOption, bar, columns, device_of, listed, print_header
 
 if TYPE_CHECKING:
     from .data.records import Dataset
@@ -22,12 +22,18 @@ def val(
     last: LastOption = False,
     size: Annotated[int | None, typer.Option(help="Side of the input in px; the run's by default.")] = None,
     batch: BatchOption = None,
+    conf: Annotated[float | None, typer.Option(min=0, max=1, help="Weaker detections are dropped: 0.001.")] = None,
+    iou: Annotated[float | None, typer.Option(min=0, max=1, help="Threshold of the suppression: 0.65.")] = None,
+    max_det: Annotated[int | None, typer.Option(min=1, help="Detections kept for each image: 300.")] = None,
+    max_dets: Annotated[int, typer.Option(min=1, help="Detections of a class in an image that COCO counts.")] = 100,
+    half: Annotated[bool, typer.Option("--half", help="Evaluate in half precision.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Folder for curves, confusions, detections and metrics.")] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the average precision of a trained run.
+    """Measure the average precision of a trained run, by COCO's protocol. Defaults are the run's recipe's.
 
-    Example: catscale val runs/train/exp --data data.yaml --split test
+    Example: catscale val runs/train/exp --data data.yaml --split test --save found
     """
     from ..scaler.architecture import check_size
     from .data.sources import open_dataset
@@ -46,29 +52,37 @@ def val(
     device = device_of(device)
 
     from ..scaler.build import deploy
-    from .evaluate import evaluate
+    from .data.loader import val_batches
+    from .evaluate import measure
+    from .evaluation_files import write_evaluation
     from .threads import sharing_cores
 
     trained = load_run(run, which)
-    with sharing_cores(device):
-        metrics = evaluate(
-            deploy(trained.model.to(device)),
+    model, recipe = deploy(trained.model.to(device)), trained.recipe
+    with sharing_cores(device), bar("evaluating") as progress:
+        metrics, found = measure(
+            model.half() if half else model,
+            val_batches(chosen, size_px=size, batch=batch or recipe.batch),
             chosen,
             dataset,
-            size_px=size,
-            conf=trained.recipe.conf,
-            iou=trained.recipe.iou,
-            max_det=trained.recipe.max_det,
-            batch=batch or trained.recipe.batch,
+            conf=recipe.conf if conf is None else conf,
+            iou=recipe.iou if iou is None else iou,
+            max_det=max_det or recipe.max_det,
+            max_dets=max_dets,
             device=device,
+            on_batch=progress,
         )
+    if save:
+        write_evaluation(save, metrics, found, chosen, dataset)
     if as_json:
         facts_of_it = {"run": str(run), "epoch": trained.epoch, "data": dataset.source, "split": split, "size": size}
-        print_json(facts_of_it | metrics.to_json())
-    else:
-        print_header(device)
-        typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")
-        _table(metrics)
+        print_json(facts_of_it | {"half": half} | metrics.to_json())
+        return
+    print_header(device)
+    typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")
+    print_metrics(metrics)
+    if save:
+        typer.echo(f"Results saved to {save}")
 
 
 def _check_classes(facts: "RunFacts", run: Path, dataset: "Dataset") -> None:
@@ -80,7 +94,8 @@ def _check_classes(facts: "RunFacts", run: Path, dataset: "Dataset") -> None:
         )
 
 
-def _table(metrics: "Metrics") -> None:
+def print_metrics(metrics: "Metrics") -> None:
+    """Print AP of each class and size, and where the time went."""
     typer.echo(columns("class", "instances", "AP50", "AP", first=24))
     instances = sum(row.instances for row in metrics.per_class.values())
     typer.echo(columns("all", instances, f"{metrics.ap50:.4f}", f"{metrics.ap:.4f}", first=24))
@@ -90,4 +105,8 @@ def _table(metrics: "Metrics") -> None:
     sizes = {"small": metrics.ap_small, "medium": metrics.ap_medium, "large": metrics.ap_large}
     known = ", ".join(f"{label} {value:.4f}" for label, value in sizes.items() if value is not None)
     typer.echo(f"AP75 {metrics.ap75:.4f}; AP of sizes: {known}; AR {metrics.ar:.4f}")
-    typer.echo(f"{metrics.images} images in {metrics.seconds:.1f} s")
+    typer.echo(f"{metrics.images} images in {metrics.seconds:.1f} s, scored by {metrics.scorer}")
+    if speed := metrics.speed:
+        parts = {"pre-process": speed.preprocess_ms, "forward": speed.forward_ms, "NMS": speed.nms_ms}
+        split_up = ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items())
+        typer.echo(f"ms an image at batch {speed.batch}: {split_up}")
