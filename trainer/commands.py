@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..blocks.errors import InputError
-from .terminal import BatchOption, DeviceOption, bar, columns, device_of, listed, print_header
+from .terminal import BatchOption, DeviceOption, bar, columns, device_of, listed, print_header, print_metrics
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,11 +29,14 @@ def train(
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Run whose weights to begin with, as far as they fit.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its last whole epoch.")] = None,
+    logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow, wandb, or several, with commas.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Draw curves, confusions, labels and batches into the run.")] = True,
 ) -> None:
     """Train a detector on a data set.
 
     Example: catscale train yolov7-tiny --data data.yaml --recipe quick --epochs 20 --size 256
     """
+    from .loggers import logger_names
     from .recipe import load_recipe
     from .run_folder import RUNS, RunFolder, next_folder
 
@@ -54,7 +57,8 @@ def train(
     if name is not None and folder is not None:
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
-    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None)
+    loggers = logger_names(logger)
+    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None, loggers, pictures)
 
 
 def _train(
@@ -67,9 +71,12 @@ def _train(
     seed: int,
     weights: Path | None,
     resume: bool,
+    loggers: list[str],
+    pictures: bool,
 ) -> None:
     from ..scaler.architecture import check_size
     from ..scaler.zoo import load
+    from .companions import accompanied
     from .data.sources import open_dataset
     from .preflight import check_training
     from .run_folder import RunFolder, load_run
@@ -102,7 +109,9 @@ def _train(
     typer.echo(f"{data}: {images} images; {recipe.epochs} epochs of batch {recipe.batch} into {folder}")
     shown = False
 
-    with bar("training") as progress:
+    run = RunFolder(folder)
+    company = accompanied(run, dataset, recipe, loggers=loggers, pictures=pictures)
+    with bar("training") as progress, company as after_epoch:
 
         def epoch_line(row: "EpochRow") -> None:
             nonlocal shown
@@ -115,6 +124,7 @@ def _train(
             typer.echo(columns(place, *losses, row.instances, size, *precision, f"{row.seconds:.1f}"))
             if row.skipped:
                 typer.echo(f"epoch {row.epoch}: {row.skipped} batches left out: loss or gradient not finite", err=True)
+            after_epoch(row)
 
         result = run_training(
             arch,
@@ -131,6 +141,10 @@ def _train(
         )
     best = f"Best epoch {result.best_epoch}: AP50 {result.ap50:.4f}, AP {result.ap:.4f}"
     typer.echo(f"{best}; {result.seconds:.0f} s in all")
+    if pictures:
+        from .run_pictures import draw_best
+
+        print_metrics(draw_best(run, dataset, device))
     typer.echo(f"Results saved to {result.folder}")
 
 

@@ -114,7 +114,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
         InputError: the file cannot be written.
     """
     with house_style(), written(path) as beside:
-        figure.savefig(beside, format="png", metadata={"Software": "catscale"})
+        figure.savefig(beside, format="png", dpi=120, metadata={"Software": "catscale"})
 
 
 def _lines(x: np.ndarray, rows: np.ndarray, labels: Sequence[str], mean: str, axes_labels: tuple[str, str]) -> "Figure":

@@ -7,12 +7,11 @@ import typer
 
 from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, print_json
-from .terminal import BatchOption, DeviceOption, LastOption, bar, columns, device_of, listed, print_header
+from .terminal import BatchOption, DeviceOption, LastOption, bar, device_of, listed, print_header, print_metrics
 
 if TYPE_CHECKING:
     from .data.records import Dataset
     from .run_folder import RunFacts
-    from .scoring import Metrics
 
 
 def val(
@@ -92,21 +91,3 @@ def _check_classes(facts: "RunFacts", run: Path, dataset: "Dataset") -> None:
             f"but {run} was trained on {len(facts.classes)} ({listed(facts.classes)}); "
             "use data with the same classes in the same order"
         )
-
-
-def print_metrics(metrics: "Metrics") -> None:
-    """Print AP of each class and size, and where the time went."""
-    typer.echo(columns("class", "instances", "AP50", "AP", first=24))
-    instances = sum(row.instances for row in metrics.per_class.values())
-    typer.echo(columns("all", instances, f"{metrics.ap50:.4f}", f"{metrics.ap:.4f}", first=24))
-    for label, row in metrics.per_class.items():
-        precision = ("-" if value is None else f"{value:.4f}" for value in (row.ap50, row.ap))
-        typer.echo(columns(label, row.instances, *precision, first=24))
-    sizes = {"small": metrics.ap_small, "medium": metrics.ap_medium, "large": metrics.ap_large}
-    known = ", ".join(f"{label} {value:.4f}" for label, value in sizes.items() if value is not None)
-    typer.echo(f"AP75 {metrics.ap75:.4f}; AP of sizes: {known}; AR {metrics.ar:.4f}")
-    typer.echo(f"{metrics.images} images in {metrics.seconds:.1f} s, scored by {metrics.scorer}")
-    if speed := metrics.speed:
-        parts = {"pre-process": speed.preprocess_ms, "forward": speed.forward_ms, "NMS": speed.nms_ms}
-        split_up = ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items())
-        typer.echo(f"ms an image at batch {speed.batch}: {split_up}")

@@ -140,7 +140,7 @@ BAD = {
         "val runs/train/exp --data cats",
         "error: cats: has 1 classes (cat), but runs/train/exp was trained on 6 (circle, square, triangle, star, cross,",
     ),
-    "an image that is not there": ("predict runs/train/exp no.jpg", "error: no.jpg: no such image or folder"),
+    "an image that is not there": ("predict runs/train/exp no.jpg", "error: no.jpg: no such image, video or folder"),
     "a broken image": ("predict runs/train/exp broken.jpg -o out", "error: broken.jpg: the image cannot be decoded"),
     "a prediction without a run": ("predict nowhere broken.jpg", "error: nowhere: no such run folder"),
 }
