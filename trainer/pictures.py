@@ -69,6 +69,7 @@ def draw_training(rows: Sequence[EpochRow]) -> "Figure":
     epochs = [row.epoch for row in rows]
     with house_style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(10.5, 6), layout="constrained")
         for place, (title, name) in enumerate(panels.items(), start=1):
@@ -76,6 +77,7 @@ def draw_training(rows: Sequence[EpochRow]) -> "Figure":
             axes.plot(epochs, [getattr(row, name) for row in rows], color=BLUE, marker="." if len(rows) < 30 else None)
             axes.set_title(title)
             axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if name.startswith("ap"):
                 best = max(rows, key=lambda row: row.fitness)
                 axes.axvline(best.epoch, color=VERMILION, linewidth=0.8, linestyle="--")  # the epoch that is kept

@@ -20,7 +20,7 @@ from .run_folder import RunFolder, load_run
 from .scoring import Metrics
 from .threads import sharing_cores
 
-MOST, CELL = 16, 320  # images on a picture of a batch, and px that each has there
+MOST, CELL = 16, 320  # images on a picture of a batch, and px that each has there at most
 
 
 def draw_data(run: RunFolder, dataset: Dataset) -> None:
@@ -95,12 +95,13 @@ def _labelled(pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, dataset
 
 
 def _save_grid(pictures: Sequence[Image.Image], path: Path) -> None:
-    """Pictures side by side, in as many columns as rows, each as large as fits its cell."""
+    """Pictures side by side, in about as many columns as rows, each as large as fits its cell."""
+    cell = min(CELL, max(max(picture.size) for picture in pictures))
     columns = int(np.ceil(len(pictures) ** 0.5))
     rows = int(np.ceil(len(pictures) / columns))
-    grid = Image.new("RGB", (columns * CELL, rows * CELL), "white")
+    grid = Image.new("RGB", (columns * cell, rows * cell), "white")
     for place, picture in enumerate(pictures):
-        picture.thumbnail((CELL, CELL))
-        grid.paste(picture, (place % columns * CELL, place // columns * CELL))
+        picture.thumbnail((cell, cell))
+        grid.paste(picture, (place % columns * cell, place // columns * cell))
     with written(path) as beside:
         grid.save(beside, format="JPEG", quality=QUALITY)
