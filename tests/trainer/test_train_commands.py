@@ -37,7 +37,7 @@ def training(cli: CommandLine, place: Path) -> "subprocess.CompletedProcess[str]
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open() as file:
+    with (run / "results.csv").open() as file:
         return list(csv.DictReader(file))
 
 
