@@ -16,6 +16,9 @@ from .scaler.reparam_command import reparam
 from .search import commands as search
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
+from .trainer.export_command import export
+from .trainer.predict_command import predict
+from .trainer.val_command import val
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,7 +39,7 @@ app = typer.Typer(
 
 for panel, commands in {
     "Generate and count": (reports.zoo, scaler.scale, profile, space, reparam, scaler.latency, draw),
-    "Train": (trainer.train, trainer.val, trainer.predict, weights_commands.weights),
+    "Train": (trainer.train, val, predict, export, weights_commands.weights),
     "Search and report": (reports.report, reports.demo),
 }.items():
     for command in commands:

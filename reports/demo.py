@@ -21,7 +21,7 @@ def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "au
     from ..scaler import commands as scaler
     from ..search import commands as search
     from ..search.status import read_study
-    from ..trainer import commands as trainer
+    from ..trainer import predict_command
     from ..trainer.data.sources import open_dataset
     from . import commands as reports
 
@@ -50,7 +50,7 @@ def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "au
 
     pictures = place / "predictions"
     _say(6, "what it finds in images that it was not trained on", "predict", str(chosen), "…", "-o", str(pictures))
-    trainer.predict(chosen, images, out=pictures, device=device)
+    predict_command.predict(chosen, images, out=pictures, device=device)
 
     front = read_study(study).front
     out.print(f"\nA front of {len(front)} detectors in {time.perf_counter() - start:.0f} s. Look at:", highlight=False)

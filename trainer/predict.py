@@ -1,6 +1,7 @@
-"""Detect objects in images, and draw what was found."""
+"""Detect objects in images and videos, and draw what was found."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +18,14 @@ from ..scaler.build import deploy
 from ..scaler.documents import written
 from .boxes import suppress
 from .data.images import SUFFIXES, letterbox, read_image, unletterbox
+from .data.video import SUFFIXES as VIDEO_SUFFIXES
+from .data.video import frame_count, frames_per_second, read_frames, writing_frames
 from .run_folder import Run
 
 # Told apart by colour-blind readers too. Source: Okabe and Ito, "Color Universal Design" (2008), black left out.
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 QUALITY = 92  # of the JPEG files written
+KNOWN = SUFFIXES | VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -36,24 +40,31 @@ class Detection:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in one image, best first, and where its picture was written."""
+    """What was found in one image, or one frame of a video, best first, and where its picture was written."""
 
     image: Path
+    name: str  # of its files: the image's, made distinct
+    width: int  # px
+    height: int
     picture: Path | None
     detections: tuple[Detection, ...]
+    frame: int | None = None  # of a video, counted from 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         picture = str(self.picture) if self.picture else None
         return {
             "image": str(self.image),
+            "frame": self.frame,
+            "width": self.width,
+            "height": self.height,
             "picture": picture,
             "detections": [asdict(found) for found in self.detections],
         }
 
 
 def find_images(sources: Sequence[str | Path]) -> list[Path]:
-    """Image files of files, folders (their images, not those of folders within) and glob patterns, each once, in order.
+    """Image and video files of files, folders (not of folders within) and glob patterns, each once, in order.
 
     Raises:
         InputError: a source is missing, or holds no image.
@@ -61,18 +72,16 @@ def find_images(sources: Sequence[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for source in map(Path, sources):
         if source.is_dir():
-            images = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+            images = sorted(path for path in source.iterdir() if path.suffix.lower() in KNOWN)
         elif source.exists():
             images = [source]
         elif any(sign in str(source) for sign in "*?["):
             root = Path(source.anchor)
-            images = sorted(
-                path for path in root.glob(str(source.relative_to(root))) if path.suffix.lower() in SUFFIXES
-            )
+            images = sorted(path for path in root.glob(str(source.relative_to(root))) if path.suffix.lower() in KNOWN)
         else:
-            raise InputError(f"{source}: no such image or folder")
+            raise InputError(f"{source}: no such image, video or folder")
         if not images:
-            raise InputError(f"{source}: no images there; known: {', '.join(sorted(SUFFIXES))}")
+            raise InputError(f"{source}: no images there; known: {', '.join(sorted(KNOWN))}")
         found.update(dict.fromkeys(images))
     return list(found)
 
@@ -88,7 +97,7 @@ def predict_images(
     device: torch.device | str = "cpu",
     on_image: Callable[[int, int], None] | None = None,
 ) -> list[Prediction]:
-    """Detect in each image, a box counting for its best class, and write the image with its boxes drawn.
+    """Detect in each image and video, a box counting for its best class, and write them with their boxes drawn.
 
     Args:
         run: a trained detector.
@@ -98,26 +107,40 @@ def predict_images(
         iou: threshold of the non-maximum suppression.
         max_det: detections kept for each image.
         device: to detect on.
-        on_image: called after each image with how many of how many are done.
+        on_image: called after each image or frame with how many of how many are done.
 
     Raises:
         InputError: an image cannot be read (pictures of those before it are written), or a picture not written.
     """
     model = deploy(run.model).to(device)
-    names = _picture_names(images)
+    films = {path for path in images if path.suffix.lower() in VIDEO_SUFFIXES}
+    total = sum(frame_count(path) if path in films else 1 for path in images)
     predictions: list[Prediction] = []
-    for path, name in zip(images, names, strict=True):
-        image = read_image(path)
+
+    def find(image: np.ndarray, path: Path, name: str, picture: Path | None, frame: int | None) -> Prediction:
         detections = _detect(model, image, run, conf, iou, max_det, device)
-        picture = out / name if out else None
-        if picture:
-            if picture.exists() and picture.samefile(path):
-                raise InputError(f"{path}: its picture would replace it; choose another folder")
-            with written(picture) as beside:
-                draw(image, detections).save(beside, format="JPEG", quality=QUALITY)
-        predictions.append(Prediction(path, picture, detections))
+        height, width = image.shape[:2]
+        predictions.append(Prediction(path, name, width, height, picture, detections, frame))
         if on_image:
-            on_image(len(predictions), len(images))
+            on_image(len(predictions), max(total, len(predictions)))
+        return predictions[-1]
+
+    for path, name in zip(images, _names(images), strict=True):
+        picture = out / f"{name}{'.mp4' if path in films else '.jpg'}" if out else None
+        if picture and picture.exists() and picture.samefile(path):
+            raise InputError(f"{path}: its picture would replace it; choose another folder")
+        if path not in films:
+            image = read_image(path)
+            found = find(image, path, name, picture, None)
+            if picture:
+                with written(picture) as beside:
+                    draw(image, found.detections).save(beside, format="JPEG", quality=QUALITY)
+            continue
+        with writing_frames(picture, frames_per_second(path)) if picture else nullcontext() as put:
+            for number, image in enumerate(read_frames(path), start=1):
+                found = find(image, path, name, picture, number)
+                if put:
+                    put(np.asarray(draw(image, found.detections)))
     return predictions
 
 
@@ -139,8 +162,8 @@ def _detect(
     return tuple(Detection(run.classes[label], label, score, tuple(box)) for box, score, label in rows)
 
 
-def draw(image: np.ndarray, detections: Sequence[Detection]) -> Image.Image:
-    """The image (H, W, 3) uint8 with boxes, class names and scores; the surest detection lies on top."""
+def draw(image: np.ndarray, detections: Sequence[Detection], *, scores: bool = True) -> Image.Image:
+    """The image (H, W, 3) uint8 with boxes, class names and scores; the first detection, the surest, lies on top."""
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     line = max(2, round(min(picture.size) / 250))
@@ -149,7 +172,7 @@ def draw(image: np.ndarray, detections: Sequence[Detection]) -> Image.Image:
         colour = PALETTE[found.class_index % len(PALETTE)]
         left, top, right, bottom = found.box
         pen.rectangle((left, top, max(right, left), max(bottom, top)), outline=colour, width=line)
-        text = f"{found.label} {found.score:.2f}"
+        text = f"{found.label} {found.score:.2f}" if scores else found.label
         _, _, width, height = pen.textbbox((0, 0), text, font=font)
         width, height = width + 2 * line, height + line
         x = max(0, min(left, picture.width - width))
@@ -170,8 +193,8 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size_px)
 
 
-def _picture_names(images: Sequence[Path]) -> Iterator[str]:
-    """`cat.jpg`, and `cat-2.jpg` for a second image called cat."""
+def _names(images: Sequence[Path]) -> Iterator[str]:
+    """`cat`, and `cat-2` for a second image called cat."""
     taken: set[str] = set()
     for path in images:
         number, name = 1, path.stem
@@ -179,4 +202,4 @@ def _picture_names(images: Sequence[Path]) -> Iterator[str]:
             number += 1
             name = f"{path.stem}-{number}"
         taken.add(name)
-        yield f"{name}.jpg"
+        yield name

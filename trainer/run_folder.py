@@ -26,7 +26,7 @@ Which = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class EpochRow:
-    """A line of `metrics.csv`: one epoch. Losses are means with their gains; AP is that of the averaged weights."""
+    """A line of `results.csv`: one epoch. Losses are means with their gains; AP is that of the averaged weights."""
 
     epoch: int  # counted from 1
     box: float
@@ -93,7 +93,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        return self.path / "metrics.csv"
+        return self.path / "results.csv"
 
     @property
     def state(self) -> Path:
@@ -128,7 +128,7 @@ class RunFolder:
         write_text(self.facts, json.dumps(asdict(facts), indent=2, ensure_ascii=False) + "\n")
 
     def write_metrics(self, rows: Sequence[EpochRow]) -> None:
-        """Write `metrics.csv` anew; it has a line for each epoch, so it stays small."""
+        """Write `results.csv` anew; it has a line for each epoch, so it stays small."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
         writer.writeheader()
@@ -152,7 +152,7 @@ class RunFolder:
         return parse(RunFacts, document, str(self.facts))
 
     def read_metrics(self) -> list[EpochRow]:
-        """Read `metrics.csv`; no rows where it is not there yet.
+        """Read `results.csv`; no rows where it is not there yet.
 
         Raises:
             InputError: a line is not an epoch's.

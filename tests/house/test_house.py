@@ -62,6 +62,7 @@ VERBS = [
     "train",
     "val",
     "predict",
+    "export",
     "weights",
     "data make-shapes",
     "data check",

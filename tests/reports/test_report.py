@@ -66,7 +66,7 @@ def make(tmp_path: Path) -> Make:
                 run = folder / "trials" / str(row.number)
                 run.mkdir(parents=True)
                 lines = [f"{e},1,1,1,0.01,9,0,{row.figures['ap'] * e / 3},0.2,0.1,2,1\n" for e in (1, 2, 3)]
-                (run / "metrics.csv").write_text(HEADER + "".join(lines))
+                (run / "results.csv").write_text(HEADER + "".join(lines))
         return folder
 
     return make
@@ -250,7 +250,7 @@ def test_what_cannot_be_drawn_is_said_in_words(
 
 def test_a_run_folder_that_is_gone_is_said(make: Make, tmp_path: Path) -> None:
     folder = make()
-    (folder / "trials" / "3" / "metrics.csv").unlink()
+    (folder / "trials" / "3" / "results.csv").unlink()
     remarks = write_report([read_study(folder)], tmp_path / "out")
     assert remarks == ["small: no learning curve of trial 3: the run folder is gone"]
 

@@ -86,7 +86,7 @@ def test_the_total_counts_trainings_only(done: tuple[Study, Path, list[Row]]) ->
     for row in complete:
         assert {"ap", "ap50", "params", "gflops", "latency_ms", "macs", "activations", "seconds"} <= row.figures.keys()
         run = folder / "trials" / str(row.number)
-        assert {"architecture.yaml", "metrics.csv", "best.safetensors"} <= {path.name for path in run.iterdir()}
+        assert {"architecture.yaml", "results.csv", "best.safetensors"} <= {path.name for path in run.iterdir()}
 
 
 def test_what_is_never_trained_says_why_and_has_no_folder(done: tuple[Study, Path, list[Row]]) -> None:
@@ -224,7 +224,7 @@ def test_a_killed_study_goes_on_from_its_checkpoint(
         ("failed", "interrupted; goes on as trial 1"),
         ("complete", ""),
     ]
-    assert len((tmp_path / "study" / "trials" / "1" / "metrics.csv").read_text().splitlines()) == 7
+    assert len((tmp_path / "study" / "trials" / "1" / "results.csv").read_text().splitlines()) == 7
     assert not (tmp_path / "study" / "trials" / "0").exists()
 
 

@@ -10,7 +10,8 @@ import torch
 from catscale.blocks.errors import InputError
 from catscale.trainer.data.images import Letterboxed
 from catscale.trainer.data.records import Dataset, ImageRecord, Split
-from catscale.trainer.evaluate import Found, evaluate, score, to_coco
+from catscale.trainer.evaluate import evaluate
+from catscale.trainer.scoring import Found, score, to_coco
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval

@@ -1,14 +1,17 @@
 """Prediction: which images are found, what is detected, and what the pictures show."""
 
+import json
 from pathlib import Path
 
 import catscale
+import cv2
 import numpy as np
 import pytest
 import torch
 from catscale.blocks.errors import InputError
 from catscale.scaler.build import build
-from catscale.trainer.predict import PALETTE, Detection, draw, find_images, predict_images
+from catscale.trainer.predict import PALETTE, Detection, Prediction, draw, find_images, predict_images
+from catscale.trainer.prediction_files import coco_results, write_yolo
 from catscale.trainer.recipe import load_recipe
 from catscale.trainer.run_folder import Run, RunFacts
 from PIL import Image
@@ -49,8 +52,8 @@ def test_files_folders_and_patterns_give_each_image_once(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("none.jpg", "none.jpg: no such image or folder"),
-        ("empty", r"empty: no images there; known: \.bmp, "),
+        ("none.jpg", "none.jpg: no such image, video or folder"),
+        ("empty", r"empty: no images there; known: \.avi, \.bmp, "),
         ("*.gif", r"\*\.gif: no images there"),
     ],
 )
@@ -101,6 +104,68 @@ def test_a_broken_image_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cell\.jpg: the image cannot be decoded"):
         predict_images(run, [image], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def write_film(path: Path, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for number in range(frames):
+        writer.write(np.full((64, 96, 3), 40 * number, dtype=np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_is_detected_frame_by_frame_and_drawn(run: Run, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.avi", frames=4)
+    still = write_image(tmp_path / "film.png")
+    counts: list[tuple[int, int]] = []
+    found = predict_images(run, find_images([tmp_path]), tmp_path / "out", on_image=lambda *count: counts.append(count))
+    assert [one.image for one in found] == [film, film, film, film, still]
+    assert [one.frame for one in found] == [1, 2, 3, 4, None]
+    assert counts[-1] == (5, 5)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["film-2.jpg", "film.mp4"]
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "film.mp4"))
+    pictures = [drawn.read()[1] for _ in range(4)]
+    assert not drawn.read()[0]
+    assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert all(picture.shape == (64, 96, 3) and np.ptp(picture) > 50 for picture in pictures)  # boxes on the grey
+
+
+def test_a_file_that_is_no_video_is_named(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    with pytest.raises(InputError, match=r"film\.mp4: OpenCV reads no video there; convert it to MP4"):
+        predict_images(run, [tmp_path / "film.mp4"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def prediction(path: str, *found: Detection, frame: int | None = None) -> Prediction:
+    return Prediction(Path(path), Path(path).stem, 200, 100, None, found, frame)
+
+
+CELL = Detection("Zelle", 1, 0.987654321, (20.0, 10.0, 60.0, 90.0))
+
+
+def test_labels_are_written_as_yolo_has_them(tmp_path: Path) -> None:
+    write_yolo(tmp_path, [prediction("a/cell.jpg", CELL, CELL), prediction("none.jpg")], with_scores=False)
+    write_yolo(tmp_path, [prediction("film.avi", CELL, frame=7)], with_scores=True)
+    line = "1 0.200000 0.500000 0.200000 0.800000"
+    assert (tmp_path / "labels" / "cell.txt").read_text() == f"{line}\n{line}\n"
+    assert (tmp_path / "labels" / "none.txt").read_text() == ""
+    assert (tmp_path / "labels" / "film_7.txt").read_text() == f"{line} 0.987654\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"), [(["000139", "000285"], [139, 285]), (["139", "cat"], [1, 2]), (["1", "01"], [1, 2])]
+)
+def test_results_are_written_as_coco_has_them(names: list[str], ids: list[int]) -> None:
+    rows = coco_results([prediction(f"{name}.jpg", CELL) for name in names], category_ids=(5, 90))
+    assert [row["image_id"] for row in rows] == ids
+    assert json.loads(json.dumps(rows[0])) == {
+        "image_id": ids[0],
+        "file_name": f"{names[0]}.jpg",
+        "category_id": 90,
+        "bbox": [20, 10, 40, 80],
+        "score": 0.98765,
+    }
 
 
 def test_a_box_is_drawn_in_its_class_colour_where_it_lies() -> None:

@@ -59,7 +59,7 @@ def stop_after(epoch: int) -> Callable[[EpochRow], None]:
 
 
 def without_times(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open() as file:
+    with (folder / "results.csv").open() as file:
         return [{key: value for key, value in row.items() if "seconds" not in key} for row in csv.DictReader(file)]
 
 
@@ -83,7 +83,7 @@ def test_a_run_folder_tells_all_about_the_run(arch: Architecture, data: Dataset,
         "best.safetensors",
         "last.safetensors",
         "last.state.pt",
-        "metrics.csv",
+        "results.csv",
         "recipe.yaml",
         "run.json",
     ]

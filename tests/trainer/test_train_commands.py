@@ -1,16 +1,22 @@
 """`catscale train`, `val` and `predict` as a user runs them, on a data set that is drawn for it."""
 
+import contextlib
 import csv
+import io
 import json
-import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import catscale
 import pytest
+from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
+from catscale.trainer.data.sources import open_dataset
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 TRAIN = "train narrow.yaml --data shapes/ --recipe quick --epochs 12 --size 128 --device cpu"
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -31,8 +37,32 @@ def training(cli: CommandLine, place: Path) -> "subprocess.CompletedProcess[str]
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open() as file:
+    with (run / "results.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def coco_of(data: Dataset, path: Path) -> Path:
+    """The test split of a data set as COCO has it."""
+    images = data.split("test").images
+    rows = [(image, *row) for image in images for row in zip(image.boxes.tolist(), image.labels.tolist(), strict=True)]
+    annotations = [
+        {
+            "id": number,
+            "image_id": image.image_id,
+            "category_id": data.category_ids[label],
+            "bbox": [left, top, right - left, bottom - top],
+            "area": (right - left) * (bottom - top),
+            "iscrowd": 0,
+        }
+        for number, (image, (left, top, right, bottom), label) in enumerate(rows, start=1)
+    ]
+    document = {
+        "images": [{"id": image.image_id} for image in images],
+        "categories": [{"id": number} for number in data.category_ids],
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps(document))
+    return path
 
 
 def test_training_learns_and_says_so(training: "subprocess.CompletedProcess[str]", place: Path) -> None:
@@ -65,10 +95,42 @@ def test_validation_gives_the_figures_of_the_best_epoch(
     assert (figures["ap"], figures["ap50"]) == pytest.approx((float(best["ap"]), float(best["ap50"])), abs=1e-6)
     assert set(figures["per_class"]) == {"circle", "square", "triangle", "star", "cross", "ring"}
 
-    table = cli("val", "runs/train/exp", "--data", "shapes/", "--split", "test", cwd=place)
+    flags = ("--half", "--iou", 0.7, "--max-dets", 50, "--save", "saved")  # a row of the paper's Table 10
+    table = cli("val", "runs/train/exp", "--data", "shapes/", "--split", "test", *flags, cwd=place)
     assert table.returncode == 0, table.stderr
     assert "on shapes/ (test) at 128 px" in table.stdout
     assert "8 images in " in table.stdout
+    assert re.search(r"ms an image at batch 8: pre-process [\d.]+, forward [\d.]+, NMS [\d.]+$", table.stdout, re.M)
+    saved = json.loads((place / "saved" / "metrics.json").read_text())
+    assert (saved["max_dets"], saved["images"]) == (50, 8)
+    # Detections that were written are those that were scored: pycocotools finds the same in them.
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(coco_of(open_dataset(place / "shapes"), place / "truth.json"))
+        evaluation = COCOeval(truth, truth.loadRes(str(place / "saved" / "predictions.json")), "bbox")
+        evaluation.params.maxDets = [1, 10, 50]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][..., 0, -1]
+    assert saved["ap"] == pytest.approx(precision[precision > -1].mean(), abs=1e-9)
+
+
+PICTURES = (
+    "results.png labels.png train_batch0.jpg val_batch0_labels.jpg val_batch0_pred.jpg PR_curve.png F1_curve.png "
+    "P_curve.png R_curve.png confusion_matrix.png confusion_matrix_normalized.png"
+)
+
+
+def test_a_run_has_its_pictures_and_the_figures_of_its_best_weights(
+    training: "subprocess.CompletedProcess[str]", place: Path
+) -> None:
+    run = place / "runs" / "train" / "exp"
+    for name in PICTURES.split():
+        with Image.open(run / name) as picture:
+            assert min(picture.size) >= 128, name
+            assert len(picture.convert("L").getcolors(256) or ()) > 20, name  # something is on it
+    figures = json.loads((run / "metrics.json").read_text())
+    assert figures["ap"] == pytest.approx(max(float(row["ap"]) for row in metrics(run)), abs=0.02)
+    assert f"all{'':21}" in training.stdout  # the table of classes
 
 
 def test_predictions_are_drawn_and_printed(
@@ -82,9 +144,14 @@ def test_predictions_are_drawn_and_printed(
     assert any(prediction["detections"] for prediction in predictions)
     assert all((place / prediction["picture"]).is_file() for prediction in predictions)
 
-    result = cli("predict", "runs/train/exp", f"{images}/00000[12].jpg", "-o", "two", cwd=place)
+    save = ("--no-pictures", "--save-txt", "--save-conf", "--save-json", "--conf", 0.05)
+    result = cli("predict", "runs/train/exp", f"{images}/00000[12].jpg", "-o", "two", *save, cwd=place)
     assert result.returncode == 0, result.stderr
-    assert len(os.listdir(place / "two")) == 2  # noqa: PTH208
+    assert sorted(path.name for path in (place / "two").iterdir()) == ["labels", "predictions.json"]
+    rows = json.loads((place / "two" / "predictions.json").read_text())
+    lines = [path.read_text().splitlines() for path in sorted((place / "two" / "labels").iterdir())]
+    assert [row["image_id"] for row in rows] == [1] * len(lines[0]) + [2] * len(lines[1])
+    assert all(len(line.split()) == 6 for image in lines for line in image)
     assert result.stdout.endswith("Results saved to two\n")
 
 
@@ -140,8 +207,15 @@ BAD = {
         "val runs/train/exp --data cats",
         "error: cats: has 1 classes (cat), but runs/train/exp was trained on 6 (circle, square, triangle, star, cross,",
     ),
-    "an image that is not there": ("predict runs/train/exp no.jpg", "error: no.jpg: no such image or folder"),
+    "an image that is not there": ("predict runs/train/exp no.jpg", "error: no.jpg: no such image, video or folder"),
     "a broken image": ("predict runs/train/exp broken.jpg -o out", "error: broken.jpg: the image cannot be decoded"),
+    "scores without labels": (
+        "predict runs/train/exp whole.jpg --save-conf",
+        "error: --save-conf: says what --save-txt writes; give that too",
+    ),
+    "an unknown logger": ("train narrow.yaml --data shapes/ --logger tensorbord", "did you mean 'tensorboard'"),
+    "an export of no run": ("export nowhere", "error: nowhere: no such run folder"),
+    "an export with what its format lacks": ("export runs/train/exp --format torch --nms", "error: --nms: torch gives"),
     "a prediction without a run": ("predict nowhere broken.jpg", "error: nowhere: no such run folder"),
 }
 
