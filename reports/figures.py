@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..scaler.documents import written
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, SERIES, VERMILION, house_style
 from ..search.quantities import QUANTITIES, Direction
-from .style import BLUE, INK, PALE, PAPER, SERIES, VERMILION, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

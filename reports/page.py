@@ -14,13 +14,13 @@ import pandas as pd
 
 from ..blocks.errors import InputError
 from ..scaler.documents import read_text, write_text
+from ..scaler.figure_style import PAGE_COLOURS
 from ..search.quantities import QUANTITIES
 from ..search.rows import comparable, front
 from ..search.status import StudyRecord
 from ..search.study import SHAPES
 from .figures import Points, draw_curves, draw_front, save
 from .frames import curves_frame, markdown, pairs, trained, trials_frame
-from .style import PAGE_COLOURS
 from .trial_table import trial_table
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..scaler.figure_style import BLUE, GREEN, INK, PALE, PAPER, VERMILION, house_style
 from ..search.quantities import QUANTITIES
 from ..search.space_table import SpaceTable
-from .style import BLUE, GREEN, INK, PALE, PAPER, VERMILION, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

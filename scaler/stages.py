@@ -53,7 +53,7 @@ def stages(
         scaled = _with_coarser(scaled)
     if anchors is None:
         return scaled
-    return scaled.replace(anchors=_anchors(scaled, anchors))
+    return scaled.replace(anchors=given_anchors(scaled, anchors))
 
 
 def _numbers(architecture: Architecture) -> tuple[int, ...]:
@@ -78,7 +78,12 @@ def _wanted(architecture: Architecture, levels: int | str) -> tuple[int, int]:
     return first, last
 
 
-def _anchors(architecture: Architecture, given: Sequence[Sequence[float]]) -> tuple[Anchors, ...]:
+def given_anchors(architecture: Architecture, given: Sequence[Sequence[float]]) -> tuple[Anchors, ...]:
+    """Anchors from a list of widths and heights in px for each level of an architecture, finest first.
+
+    Raises:
+        ScaleError: too many or too few levels, an odd number of sides, or one that is not above zero.
+    """
     where = f"{architecture.name}: anchors"
     if len(given) != len(architecture.heads):
         raise ScaleError(f"{where}: {len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid")

@@ -116,12 +116,13 @@ def test_a_coco_file_that_is_broken_does_not_hide_the_other_splits(tmp_path: Pat
     assert "000001.jpg" in check.problems[1]
 
 
-def test_an_image_in_two_splits_is_noted(tmp_path: Path) -> None:
+def test_an_image_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     root = yolo_set(tmp_path, {"a": "0 0.5 0.5 0.5 0.5", "b": ""})
     (root / "data.yaml").write_text("train: images/train\nval: [images/val, images/train]\nnames: [cat, dog]\n")
     check = check_dataset(root)
     assert check.problems == ()
-    assert check.notes == {"images in more than one split": 2}
+    (warning,) = check.warnings
+    assert "train and val share 2 images (a.jpg, b.jpg); the AP on val is too high" in warning
 
 
 def test_make_shapes_draws_a_set_that_passes_the_check(tmp_path: Path, cli: CommandLine) -> None:
