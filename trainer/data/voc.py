@@ -4,6 +4,7 @@ Source: the VOC2012 development kit: `Annotations/*.xml`, `JPEGImages/*`, `Image
 in pixels, counted from 1, the last one included; `difficult` objects are neither learnt from nor counted as missed.
 """
 
+import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -122,7 +122,7 @@ def test_an_image_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     check = check_dataset(root)
     assert check.problems == ()
     (warning,) = check.warnings
-    assert "train and val share 2 images (a.jpg, b.jpg); the AP on val is too high" in warning
+    assert "train and val share 3 images (a.jpg, b.jpg, a.jpg = v.jpg); the AP on val is too high" in warning
 
 
 def test_make_shapes_draws_a_set_that_passes_the_check(tmp_path: Path, cli: CommandLine) -> None:
