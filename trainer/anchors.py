@@ -48,6 +48,13 @@ class Settled:
     def changed(self) -> bool:
         return self.before != self.after
 
+    def __str__(self) -> str:
+        before, after = self.before, self.after
+        return (
+            f"anchors {'changed' if self.changed else 'kept'}: {before.found:.4f} of the objects find one before, "
+            f"{after.found:.4f} after; mean ratio of sides {before.ratio:.3f} before, {after.ratio:.3f} after"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         levels = [[side for anchor in level for side in anchor] for level in self.arch.anchors]

@@ -164,12 +164,10 @@ def _anchored(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: 
 
     split = dataset.split("train")
     settled = settle_anchors(arch, split, recipe.anchors, size_px=size, anchor_t=recipe.anchor_t, seed=seed)
-    before, after = settled.before, settled.after
     if recipe.anchors != "keep":
-        found = f"{before.found:.4f} of the objects find one, {after.found:.4f} with those of the run"
-        typer.echo(f"anchors: {found}; mean ratio of sides {before.ratio:.3f} and {after.ratio:.3f}")
-    elif before.found < ENOUGH:
-        typer.echo(f"warning: anchors fit only {before.found:.1%} of the objects; --anchors auto fits them", err=True)
+        typer.echo(f"{arch.name}: {settled}")
+    elif (found := settled.before.found) < ENOUGH:
+        typer.echo(f"warning: only {found:.1%} of the objects find an anchor; --anchors auto fits new ones", err=True)
     return settled.arch
 
 

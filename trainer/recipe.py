@@ -15,8 +15,11 @@ BUILT_IN = Path(__file__).parent / "recipes"
 
 def _wanted(value: Any) -> Any:
     """What anchors may be; whether they fit an architecture shows when they meet one."""
-    levels = isinstance(value, list) and value and all(isinstance(level, list) for level in value)
-    if value not in ("auto", "keep") and not levels:
+
+    def sides(level: Any) -> bool:
+        return isinstance(level, list) and all(isinstance(it, int | float) and not isinstance(it, bool) for it in level)
+
+    if value not in ("auto", "keep") and not (isinstance(value, list) and value and all(map(sides, value))):
         raise ValueError("give auto, keep, or for each level its widths and heights in px, [[10, 13, 16, 30], ...]")
     return value
 
