@@ -86,7 +86,8 @@ def given_anchors(architecture: Architecture, given: Sequence[Sequence[float]]) 
     """
     where = f"{architecture.name}: anchors"
     if len(given) != len(architecture.heads):
-        raise ScaleError(f"{where}: {len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid")
+        levels = f"{len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid"
+        raise ScaleError(f"{where}: {levels}; give a list of widths and heights for each, finest first")
     for level in given:
         if not level or len(level) % 2 or not all(isinstance(side, int | float) and 0 < side < inf for side in level):
             raise ScaleError(f"{where}: {level!r} is no list of widths and heights in pixels, as [10, 13, 16, 30]")

@@ -71,7 +71,9 @@ def test_a_good_set_is_counted(tmp_path: Path, cli: CommandLine) -> None:
         "rows that repeat another one, left out": 1,
         "boxes without an area, left out": 1,
     }
-    text = cli("data", "check", root).stdout
+    text = cli("data", "check", root, "-o", tmp_path / "report.json").stdout
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert {key: written[key] for key in ("splits", "notes")} == {key: report[key] for key in ("splits", "notes")}
     assert [line.split() for line in text.splitlines()[:2]] == [
         ["split", "images", "background", "boxes", "crowds", "small", "medium", "large"],
         ["train", "3", "1", "3", "0", "1", "2", "0"],
