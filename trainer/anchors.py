@@ -20,7 +20,7 @@ from .recipe import Wanted
 
 ENOUGH = 0.98  # of the objects; below it, `auto` fits anchors. Source: YOLOv7 as released
 SMALLEST_PX = 2.0  # anchors are no smaller, and objects with no side as long are not fitted to. Source: as above
-ITERATIONS = 30  # of k-means
+STARTS, ITERATIONS = 5, 30  # of k-means; it goes on from the best
 GENERATIONS = 1000
 MUTATED, SIGMA = 0.9, 0.1  # share of sides that change in a generation, and by how much. Source: YOLOv7 as released
 MOST_OBJECTS = 5000  # drawn from a larger set to fit to; the recall is that of all
@@ -135,8 +135,9 @@ def fit_anchors(arch: Architecture, sizes: np.ndarray, *, anchor_t: float, seed:
     logs = _log(large if len(large) else sizes)
     if len(logs) > MOST_OBJECTS:
         logs = logs[rng.choice(len(logs), MOST_OBJECTS, replace=False)]
-    best = np.maximum(_k_means(logs, sum(counts), rng), np.log(SMALLEST_PX))
-    score = _fitness(logs, best, anchor_t)
+    starts = [np.maximum(_k_means(logs, sum(counts), rng), np.log(SMALLEST_PX)) for _ in range(STARTS)]
+    score, first = max((_fitness(logs, start, anchor_t), number) for number, start in enumerate(starts))
+    best = starts[first]
     for _ in range(GENERATIONS):
         chance, size, direction = rng.random(best.shape), rng.random(), rng.standard_normal(best.shape)
         factors = np.clip(1 + (chance < MUTATED) * size * direction * SIGMA, 0.3, 3)
