@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 from catscale.trainer.data.check import check_dataset
 from catscale.trainer.data.shapes import make_shapes
@@ -125,6 +126,18 @@ def test_an_image_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     assert check.problems == ()
     (warning,) = check.warnings
     assert "train and val share 3 images (a.jpg, b.jpg, a.jpg = v.jpg); the AP on val is too high" in warning
+
+
+@pytest.mark.parametrize("place", [0, 20_000, -1])
+def test_images_of_one_size_that_differ_anywhere_are_not_shared(tmp_path: Path, place: int) -> None:
+    root = yolo_set(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"})
+    pixels = np.zeros((100, 100, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / "images/train/a.jpg", format="BMP")
+    pixels.reshape(-1)[place] = 9
+    Image.fromarray(pixels).save(root / "images/val/v.jpg", format="BMP")
+    assert check_dataset(root).warnings == ()
+    (root / "images/val/v.jpg").write_bytes((root / "images/train/a.jpg").read_bytes())
+    assert len(check_dataset(root).warnings) == 1
 
 
 def test_make_shapes_draws_a_set_that_passes_the_check(tmp_path: Path, cli: CommandLine) -> None:
