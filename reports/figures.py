@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..scaler.documents import written
-from ..scaler.style import BLUE, INK, PALE, PAPER, SERIES, VERMILION, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, SERIES, VERMILION, house_style
 from ..search.quantities import QUANTITIES, Direction
 
 if TYPE_CHECKING:

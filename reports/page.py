@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..blocks.errors import InputError
 from ..scaler.documents import read_text, write_text
-from ..scaler.style import PAGE_COLOURS
+from ..scaler.figure_style import PAGE_COLOURS
 from ..search.quantities import QUANTITIES
 from ..search.rows import comparable, front
 from ..search.status import StudyRecord

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..scaler.style import BLUE, GREEN, INK, PALE, PAPER, VERMILION, house_style
+from ..scaler.figure_style import BLUE, GREEN, INK, PALE, PAPER, VERMILION, house_style
 from ..search.quantities import QUANTITIES
 from ..search.space_table import SpaceTable
 

@@ -1,6 +1,7 @@
 """Files that a person reads and writes: YAML in, checked values out, and nothing ever half written."""
 
 import os
+import shutil
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -116,6 +117,8 @@ def _fields(kind: Any) -> tuple[str, ...]:
 def written(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it on success: readers see the old file or the whole new one.
 
+    A folder is written likewise: made at the path given, and renamed where none or an empty one stands.
+
     Raises:
         InputError: the folder cannot be made or written to, or the disk is full; what stood at `path` is untouched.
     """
@@ -127,6 +130,8 @@ def written(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
         beside.unlink(missing_ok=True)
 
 

@@ -53,7 +53,7 @@ def stages(
         scaled = _with_coarser(scaled)
     if anchors is None:
         return scaled
-    return scaled.replace(anchors=_anchors(scaled, anchors))
+    return scaled.replace(anchors=given_anchors(scaled, anchors))
 
 
 def _numbers(architecture: Architecture) -> tuple[int, ...]:
@@ -78,10 +78,16 @@ def _wanted(architecture: Architecture, levels: int | str) -> tuple[int, int]:
     return first, last
 
 
-def _anchors(architecture: Architecture, given: Sequence[Sequence[float]]) -> tuple[Anchors, ...]:
+def given_anchors(architecture: Architecture, given: Sequence[Sequence[float]]) -> tuple[Anchors, ...]:
+    """Anchors from a list of widths and heights in px for each level of an architecture, finest first.
+
+    Raises:
+        ScaleError: too many or too few levels, an odd number of sides, or one that is not above zero.
+    """
     where = f"{architecture.name}: anchors"
     if len(given) != len(architecture.heads):
-        raise ScaleError(f"{where}: {len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid")
+        levels = f"{len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid"
+        raise ScaleError(f"{where}: {levels}; give a list of widths and heights for each, finest first")
     for level in given:
         if not level or len(level) % 2 or not all(isinstance(side, int | float) and 0 < side < inf for side in level):
             raise ScaleError(f"{where}: {level!r} is no list of widths and heights in pixels, as [10, 13, 16, 30]")

@@ -1,6 +1,6 @@
 """From a combination of values to a detector that is worth training, or to the reason why it is not. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,15 +27,19 @@ class Candidate:
 
 
 class Bases:
-    """The bases of a study, at its size and with the classes of its data.
+    """The bases of a study, at its size, with the classes of its data, and changed as `change` says (their anchors).
 
     Raises:
         InputError: when made, if there is no such base, or it cannot have a size of the study.
     """
 
-    def __init__(self, study: Study, classes: int | None = None) -> None:
+    def __init__(
+        self, study: Study, classes: int | None = None, change: Callable[[Architecture], Architecture] | None = None
+    ) -> None:
         self.study = study
         self.architectures = {name: _base(study, name, classes) for name in study.base}
+        if change is not None:
+            self.architectures = {name: change(base) for name, base in self.architectures.items()}
         resolution = study.space.parameters.get("resolution")
         for size in resolution.values or () if resolution else ():
             for name, base in self.architectures.items():

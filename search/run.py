@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..blocks.errors import CatscaleError, InputError
+from ..scaler.architecture import Architecture
 from ..scaler.documents import parse, read_yaml
 from ..trainer.data.records import Dataset
 from ..trainer.recipe import Recipe, load_recipe
@@ -104,9 +105,27 @@ def _prepared(study: Study, folder: Path, device: str, say: Say, watch: Watch) -
     Bases(study)  # refuses an unknown base before the data is opened
     where = str(find_device(device))
     dataset = open_dataset(study.data)
-    bases = Bases(study, len(dataset.classes))
+    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say))
     check_feasible(study, bases)
     return _Runner(study, folder, bases, dataset, recipe, where, say, watch)
+
+
+def _with_anchors(
+    study: Study, recipe: Recipe, dataset: Dataset, say: Say
+) -> Callable[[Architecture], Architecture] | None:
+    """What settles the anchors of a base, which all its candidates share: the same in every worker of a study."""
+    from ..trainer.anchors import settle_anchors
+
+    if recipe.anchors == "keep":
+        return None
+
+    def settled(base: Architecture) -> Architecture:
+        split = dataset.split("train")
+        its = settle_anchors(base, split, recipe.anchors, size_px=base.size, anchor_t=recipe.anchor_t, seed=study.seed)
+        say(f"{base.name}: {its}")
+        return its.arch
+
+    return settled
 
 
 @dataclass(frozen=True)

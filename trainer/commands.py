@@ -23,6 +23,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the recipe's by default.")] = None,
     batch: BatchOption = None,
     size: Annotated[int | None, typer.Option(help="Side of the input in px; the architecture's by default.")] = None,
+    anchors: Annotated[
+        str | None, typer.Option(help="keep or auto (fitted to the data); the recipe's by default.")
+    ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
@@ -41,7 +44,14 @@ def train(
     from .run_folder import RUNS, RunFolder, next_folder
 
     if resume is not None:
-        given = {"--recipe": recipe, "--batch": batch, "--name": name, "--folder": folder, "--weights": weights}
+        given = {
+            "--recipe": recipe,
+            "--batch": batch,
+            "--anchors": anchors,
+            "--name": name,
+            "--folder": folder,
+            "--weights": weights,
+        }
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
         facts = RunFolder(resume).read_facts()
@@ -49,7 +59,8 @@ def train(
         settings = RunFolder(resume).read_recipe()
         arch = arch or str(RunFolder(resume).architecture)
     else:
-        settings = load_recipe(recipe or "p5", {"batch": batch} if batch else None)
+        changes = {"batch": batch, "anchors": anchors}
+        settings = load_recipe(recipe or "p5", {key: value for key, value in changes.items() if value is not None})
     if epochs:
         settings = settings.model_copy(update={"epochs": epochs})
     if arch is None or data is None:
@@ -77,6 +88,7 @@ def _train(
     from ..scaler.architecture import check_size
     from ..scaler.zoo import load
     from .companions import accompanied
+    from .data.leaks import leak_warnings
     from .data.sources import open_dataset
     from .preflight import check_training
     from .run_folder import RunFolder, load_run
@@ -88,6 +100,10 @@ def _train(
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
     check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
+    for warning in leak_warnings(dataset):
+        typer.echo(f"warning: {warning}", err=True)
+    if not resume:  # a run has its anchors in its architecture
+        arch = _anchored(arch, dataset, recipe, size, seed)
     if weights is not None:
         RunFolder(weights).trained_weights("best")
     device = device_of(device)
@@ -146,6 +162,19 @@ def _train(
 
         print_metrics(draw_best(run, dataset, device))
     typer.echo(f"Results saved to {result.folder}")
+
+
+def _anchored(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: int, seed: int) -> "Architecture":
+    """Settle the anchors of a new run, and say how they suit the data where that is news."""
+    from .anchors import ENOUGH, settle_anchors
+
+    split = dataset.split("train")
+    settled = settle_anchors(arch, split, recipe.anchors, size_px=size, anchor_t=recipe.anchor_t, seed=seed)
+    if recipe.anchors != "keep":
+        typer.echo(f"{arch.name}: {settled}")
+    elif (found := settled.before.found) < ENOUGH:
+        typer.echo(f"warning: only {found:.1%} of the objects find an anchor; --anchors auto fits new ones", err=True)
+    return settled.arch
 
 
 def _counts(arch: "Architecture", size: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..scaler.documents import written
-from ..scaler.style import BLUE, INK, PALE, SERIES, VERMILION, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, SERIES, VERMILION, house_style
 from .curves import CONFIDENCES, RECALLS, Curves, mean_of
 from .data.records import Dataset, Split
 from .run_folder import EpochRow

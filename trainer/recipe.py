@@ -2,15 +2,29 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..blocks.errors import InputError, nearest
 from ..scaler.documents import parse, read_yaml
 from .data.augment import Augment
 
 BUILT_IN = Path(__file__).parent / "recipes"
+
+
+def _wanted(value: Any) -> Any:
+    """What anchors may be; whether they fit an architecture shows when they meet one."""
+
+    def sides(level: Any) -> bool:
+        return isinstance(level, list) and all(isinstance(it, int | float) and not isinstance(it, bool) for it in level)
+
+    if value not in ("auto", "keep") and not (isinstance(value, list) and value and all(map(sides, value))):
+        raise ValueError("give auto, keep, or for each level its widths and heights in px, [[10, 13, 16, 30], ...]")
+    return value
+
+
+Wanted = Annotated[Literal["auto", "keep"] | list[list[float]], BeforeValidator(_wanted)]
 
 
 class Recipe(BaseModel):
@@ -34,6 +48,7 @@ class Recipe(BaseModel):
     cls: float = Field(ge=0)
     aux: float = Field(ge=0)  # gain of the auxiliary heads
     anchor_t: float = Field(gt=1)  # an anchor fits an object where neither side differs by this factor
+    anchors: Wanted  # "keep" the architecture's, "auto", or for each level, finest first, [w, h, w, h, ...] in px
     label_smoothing: float = Field(ge=0, lt=1)
     ema_decay: float = Field(ge=0, lt=1)
     ema_tau: float = Field(gt=0)  # the decay rises to `ema_decay` over about this many steps

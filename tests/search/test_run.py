@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from catscale.blocks.errors import CatscaleError, InputError
+from catscale.scaler.zoo import load
 from catscale.search.rows import Row, front, read_rows
 from catscale.search.run import run_study
 from catscale.search.select import select
@@ -265,3 +266,14 @@ def test_a_folder_that_is_no_study_is_refused(cli: Any, tmp_path: Path, verb: st
         2,
         f"error: {tmp_path}: holds no study.yaml; name a study's folder, such as runs/search/quickstart\n",
     )
+
+
+def test_all_candidates_of_a_study_have_one_set_of_anchors(place: Path) -> None:
+    study = read(place, "anchors", trials=2, space=NARROW, constraints={}, overrides={"batch": 4, "anchors": "auto"})
+    said: list[str] = []
+    rows = run_study(study, place / "anchors", device="cpu", say=said.append)
+    assert [row.state for row in rows] == ["complete", "complete"]
+    one, other = (load(str(place / "anchors" / "trials" / str(row.number) / "architecture.yaml")) for row in rows)
+    assert one.fingerprint != other.fingerprint
+    assert one.anchors == other.anchors != load("yolov7-tiny").anchors
+    assert said[0].startswith("base: anchors changed: ")

@@ -1,6 +1,6 @@
 """A data set looked through to its end: every mistake, and what there is."""
 
-from collections import Counter
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...blocks.errors import InputError
+from ...scaler.documents import write_text
 from .findings import Findings
 from .images import record_image
-from .records import Dataset, ImageRecord, Split
+from .leaks import leak_warnings
+from .records import ImageRecord, Split
 from .sources import read_dataset
 
 SMALL_PX2, MEDIUM_PX2 = 32**2, 96**2  # COCO's bounds of small and medium areas
@@ -39,6 +41,7 @@ class Check:
     classes: tuple[str, ...]
     splits: dict[str, SplitCount]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]  # what stops no training, but spoils what it says
     notes: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +51,7 @@ class Check:
             "classes": list(self.classes),
             "splits": {name: vars(count) for name, count in self.splits.items()},
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
             "notes": self.notes,
         }
 
@@ -72,21 +76,19 @@ def check_dataset(ref: str | Path, progress: Callable[[int, int], None] | None =
             findings.problem(str(error))
         if progress is not None:
             progress(done, len(images))
-    findings.note("images in more than one split", sum(times > 1 for times in _times(dataset).values()))
+    findings.note("images that are listed twice in a split", sum(map(_repeats, dataset.splits.values())))
     return Check(
         source=str(ref),
         classes=dataset.classes,
         splits={name: _count(split, dataset.classes) for name, split in dataset.splits.items()},
         problems=tuple(findings.problems),
+        warnings=tuple(leak_warnings(dataset)),
         notes=dict(findings.notes),
     )
 
 
-def _times(dataset: Dataset) -> Counter[Path]:
-    """In how many splits each image is."""
-    return Counter(
-        path for split in dataset.splits.values() for path in {record.path.resolve() for record in split.images}
-    )
+def _repeats(split: Split) -> int:
+    return len(split.images) - len({record.path for record in split.images})
 
 
 def _count(split: Split, classes: tuple[str, ...]) -> SplitCount:
@@ -108,6 +110,21 @@ def _count(split: Split, classes: tuple[str, ...]) -> SplitCount:
     )
 
 
+def write_report(check: Check, file: Path) -> None:
+    """Write a check as JSON or as text, by the suffix of the file.
+
+    Raises:
+        InputError: another suffix, or the file cannot be written.
+    """
+    match file.suffix.lower():
+        case ".json":
+            write_text(file, json.dumps(check.to_json(), indent=2, ensure_ascii=False) + "\n")
+        case ".txt":
+            write_text(file, "\n".join(as_text(check)) + "\n")
+        case _:
+            raise InputError(f"{file}: a report is JSON or text; let its name end in .json or .txt")
+
+
 def as_text(check: Check) -> Iterator[str]:
     """A check as lines: a table of the splits, one of the classes, the oddities, and every mistake."""
     heads = ("split", "images", "background", "boxes", "crowds", "small", "medium", "large")
@@ -120,6 +137,7 @@ def as_text(check: Check) -> Iterator[str]:
         yield ""
         yield from (f"note: {count} {what}" for what, count in check.notes.items())
     yield ""
+    yield from (f"warning: {warning}" for warning in check.warnings)
     if check.problems:
         yield from (f"problem: {problem}" for problem in check.problems)
         yield f"{check.source}: {len(check.problems)} problem{'s' if len(check.problems) > 1 else ''}"

@@ -14,10 +14,9 @@ import numpy as np
 from ...blocks.errors import InputError
 from ...scaler.documents import read_text
 from .findings import Findings
-from .records import Dataset, ImageRecord, Split, boxes_inside
+from .records import SPLITS, Dataset, ImageRecord, Split, boxes_inside, check_side
 
 PREFIX = "instances_"
-KNOWN_SPLITS = ("train", "val", "test")
 _LARGEST = 2**53  # whole numbers beyond it are no floats, and nothing in an image needs them
 
 
@@ -35,7 +34,7 @@ def annotation_files(folder: Path) -> dict[str, Path]:
                 f"{path}: a second file for the split {split!r}, beside {found[split].name}; name one of them"
             )
         found[split] = path
-    return {split: found[split] for split in (*KNOWN_SPLITS, *found) if split in found}
+    return {split: found[split] for split in (*SPLITS, *found) if split in found}
 
 
 def split_of(path: Path) -> str:
@@ -46,8 +45,8 @@ def split_of(path: Path) -> str:
     """
     tag = _tag(path)
     if path.stem.startswith(PREFIX):
-        return next((split for split in KNOWN_SPLITS if tag.startswith(split)), tag)
-    return next((split for split in KNOWN_SPLITS if split in tag), "val")
+        return next((split for split in SPLITS if tag.startswith(split)), tag)
+    return next((split for split in SPLITS if split in tag), "val")
 
 
 def read_coco(files: dict[str, Path], source: str, findings: Findings) -> Dataset:
@@ -121,8 +120,14 @@ def _records(
 ) -> Iterator[ImageRecord]:
     images = _images(document["images"], path, findings)
     rows: dict[int, list[_Row]] = {key: [] for key in images}
+    seen: set[Any] = set()
     for position, annotation in enumerate(document["annotations"]):
         place = f"{path}: annotation {annotation['id']}" if "id" in annotation else f"{path}: annotations[{position}]"
+        if (number := annotation.get("id")) is not None and not isinstance(number, dict | list):
+            if number in seen:
+                findings.problem(f"{place}: the annotation id stands twice; give each annotation an id of its own")
+                continue
+            seen.add(number)
         row = _row(annotation, place, index, findings)
         if row is None:
             continue
@@ -138,6 +143,11 @@ def _records(
         if found is None:
             tried = ", ".join(str(folder / image["file_name"]) for folder in folders)
             findings.problem(f"{path}: image {key}: no such file: {tried}; put it in one of these places")
+            continue
+        try:
+            check_side(found, image["width"], image["height"])
+        except InputError as error:
+            findings.problem(str(error))
             continue
         yield _record(found, image, rows[key], findings)
 

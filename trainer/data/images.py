@@ -4,6 +4,7 @@ Pillow is the one decoder: it refuses truncated files, where OpenCV fills the mi
 """
 
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .records import ImageRecord
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 FILL = 114
 _ORIENTATION = 0x0112
+MOST_MEGAPIXELS = 178  # Pillow's own limit, beyond which it takes a file for an attack
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -24,13 +26,15 @@ _BROKEN = (
     struct.error,
     Image.DecompressionBombError,
 )  # what Pillow raises on bad files
+# Above half the limit Pillow warns, image after image; such images are read.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in px of the upright image, from the file's header alone.
 
     Raises:
-        InputError: the file cannot be read, or is no image.
+        InputError: the file cannot be read, is no image, or has too many pixels.
     """
     try:
         with Image.open(path) as image:
@@ -85,6 +89,10 @@ def _unreadable(path: Path, error: Exception) -> InputError:
         return InputError(f"{path}: there is no such image")
     if path.is_file() and path.stat().st_size == 0:
         return InputError(f"{path}: the image file is empty; replace it, or remove it with its labels")
+    if isinstance(error, Image.DecompressionBombError):
+        return InputError(
+            f"{path}: the image has more than {MOST_MEGAPIXELS} megapixels; scale it down, or cut it into tiles"
+        )
     why = str(error).replace(f" {str(path)!r}", "")
     return InputError(f"{path}: the image cannot be decoded ({why}); replace it, or remove it with its labels")
 

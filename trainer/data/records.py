@@ -9,6 +9,8 @@ import numpy as np
 from ...blocks.errors import InputError, nearest
 from .findings import Findings
 
+SPLITS = ("train", "val", "test")  # that every format knows; COCO files may name others
+SMALLEST_PX = 10  # YOLOv7 as released drops images with a shorter side
 OVERSHOOT_PX = 1.0
 OVERSHOOT_SHARE = 1e-3
 
@@ -58,6 +60,21 @@ class Dataset:
                 f"{self.source}: there is no split {name!r} in this data set; {nearest(name, self.splits)}"
             )
         return self.splits[name]
+
+
+def check_side(path: Path, width: int, height: int) -> None:
+    """Refuse an image with a side of a few pixels: the smallest stride leaves nothing of what it shows.
+
+    Sides below the largest stride are fine: images are enlarged to the size of the input.
+
+    Raises:
+        InputError: a side is below 10 px.
+    """
+    if min(width, height) < SMALLEST_PX:
+        raise InputError(
+            f"{path}: the image is {width} x {height} px, and nothing is found in less than {SMALLEST_PX} px; "
+            "replace it, or remove it with its labels"
+        )
 
 
 def boxes_inside(

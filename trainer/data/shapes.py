@@ -11,6 +11,7 @@ from PIL import Image
 
 from ...blocks.errors import InputError
 from .coco import PREFIX
+from .coco_writer import coco_annotation, coco_image
 from .scenes import CLASSES, draw_scene
 
 VERSION = 1  # raised whenever the same seed draws another picture
@@ -129,19 +130,9 @@ def _write_split(root: Path, split: str, index: int, count: int, first_id: int, 
         scene = draw_scene(np.random.default_rng((seed, index, number)), size_px)
         name = f"{number + 1:06d}.jpg"
         Image.fromarray(scene.image).save(folder / name, quality=JPEG_QUALITY)
-        images.append({"id": first_id + number, "file_name": name, "width": size_px, "height": size_px})
+        images.append(coco_image(first_id + number, name, size_px, size_px))
         for box, label, area in zip(scene.boxes.tolist(), scene.labels.tolist(), scene.area.tolist(), strict=True):
-            x1, y1, x2, y2 = box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": first_id + number,
-                    "category_id": label + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": area,
-                    "iscrowd": 0,
-                }
-            )
+            annotations.append(coco_annotation(len(annotations) + 1, first_id + number, label + 1, box, area))
     document = {
         "info": {"description": GENERATOR, "version": str(VERSION), "seed": seed, "split": split, "size_px": size_px},
         "images": images,

@@ -1,4 +1,4 @@
-"""What a user may name as data: a data.yaml, COCO JSON, or the embedded `shapes`."""
+"""What a user may name as data: a data.yaml, COCO JSON, Pascal VOC, or the embedded `shapes`."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from .coco import annotation_files, read_coco, split_of
 from .findings import Findings
 from .records import Dataset
 from .shapes import embedded_shapes
+from .voc import ANNOTATIONS, is_voc, read_voc
 from .yolo import read_yolo
 
 YAML_NAMES = ("data.yaml", "data.yml")
@@ -26,8 +27,9 @@ def read_dataset(ref: str | Path, findings: Findings) -> Dataset:
 
     Args:
         ref: a `data.yaml` (YOLO txt labels) or a folder with one; a COCO JSON file, which is one split, or a folder
-            with `annotations/instances_{train,val,test}.json` (or these files themselves); or the word `shapes`,
-            the embedded set, drawn below `runs/data` of the working folder when first asked for.
+            with `annotations/instances_{train,val,test}.json` (or these files themselves); a folder of Pascal VOC
+            XML (see `read_voc`); or the word `shapes`, the embedded set, drawn below `runs/data` of the working folder
+            when first asked for.
         findings: where mistakes in labels and images are reported.
 
     Raises:
@@ -46,11 +48,18 @@ def read_dataset(ref: str | Path, findings: Findings) -> Dataset:
         files = annotation_files(path)
         if files:
             return read_coco(files, source, findings)
-        raise InputError(f"{path}: neither {YAML_NAMES[0]} nor annotations/instances_<split>.json is in this folder")
+        if is_voc(path):
+            return read_voc(path, source, findings)
+        inside = next((below for below in sorted(path.glob("*/")) if is_voc(below)), None)
+        hint = f"; did you mean {inside}?" if inside else ""
+        raise InputError(
+            f"{path}: neither {YAML_NAMES[0]} nor annotations/instances_<split>.json is in this folder, "
+            f"nor {ANNOTATIONS}/*.xml{hint}"
+        )
     if path.is_file():
         raise InputError(
-            f"{path}: not a data set; name a data.yaml, a COCO .json file, a folder with one of them, or shapes"
+            f"{path}: not a data set; name a data.yaml, a COCO .json file, a folder with one or VOC's, or shapes"
         )
     raise InputError(
-        f"{path}: there is no such file or folder; name a data.yaml, COCO JSON, a folder with one of them, or shapes"
+        f"{path}: there is no such file or folder; name a data.yaml, COCO JSON, a folder with one or VOC's, or shapes"
     )

@@ -17,9 +17,8 @@ from ...blocks.errors import InputError
 from ...scaler.documents import parse, read_text, read_yaml
 from .findings import Findings
 from .images import SUFFIXES, image_size
-from .records import Dataset, ImageRecord, Split, boxes_inside
+from .records import SPLITS, Dataset, ImageRecord, Split, boxes_inside, check_side
 
-SPLITS = ("train", "val", "test")
 PIXELS_NOT_FRACTIONS = 2.0  # a value above this was surely written in pixels
 
 
@@ -167,6 +166,7 @@ def _records(images: list[Path], place: str, first_id: int, classes: int, findin
     for image_id, (image, label, labelled) in enumerate(zip(images, labels, there, strict=True), first_id):
         try:
             width, height = image_size(image)
+            check_side(image, width, height)
             rows = _rows(label, classes, findings) if labelled else []
         except InputError as error:
             findings.problem(str(error))

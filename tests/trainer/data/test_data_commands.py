@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 from catscale.trainer.data.check import check_dataset
 from catscale.trainer.data.shapes import make_shapes
@@ -71,7 +72,9 @@ def test_a_good_set_is_counted(tmp_path: Path, cli: CommandLine) -> None:
         "rows that repeat another one, left out": 1,
         "boxes without an area, left out": 1,
     }
-    text = cli("data", "check", root).stdout
+    text = cli("data", "check", root, "-o", tmp_path / "report.json").stdout
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert {key: written[key] for key in ("splits", "notes")} == {key: report[key] for key in ("splits", "notes")}
     assert [line.split() for line in text.splitlines()[:2]] == [
         ["split", "images", "background", "boxes", "crowds", "small", "medium", "large"],
         ["train", "3", "1", "3", "0", "1", "2", "0"],
@@ -116,12 +119,25 @@ def test_a_coco_file_that_is_broken_does_not_hide_the_other_splits(tmp_path: Pat
     assert "000001.jpg" in check.problems[1]
 
 
-def test_an_image_in_two_splits_is_noted(tmp_path: Path) -> None:
+def test_an_image_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     root = yolo_set(tmp_path, {"a": "0 0.5 0.5 0.5 0.5", "b": ""})
     (root / "data.yaml").write_text("train: images/train\nval: [images/val, images/train]\nnames: [cat, dog]\n")
     check = check_dataset(root)
     assert check.problems == ()
-    assert check.notes == {"images in more than one split": 2}
+    (warning,) = check.warnings
+    assert "train and val share 3 images (a.jpg, b.jpg, a.jpg = v.jpg); the AP on val is too high" in warning
+
+
+@pytest.mark.parametrize("place", [0, 20_000, -1])
+def test_images_of_one_size_that_differ_anywhere_are_not_shared(tmp_path: Path, place: int) -> None:
+    root = yolo_set(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"})
+    pixels = np.zeros((100, 100, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / "images/train/a.jpg", format="BMP")
+    pixels.reshape(-1)[place] = 9
+    Image.fromarray(pixels).save(root / "images/val/v.jpg", format="BMP")
+    assert check_dataset(root).warnings == ()
+    (root / "images/val/v.jpg").write_bytes((root / "images/train/a.jpg").read_bytes())
+    assert len(check_dataset(root).warnings) == 1
 
 
 def test_make_shapes_draws_a_set_that_passes_the_check(tmp_path: Path, cli: CommandLine) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from catscale.trainer.data.check import check_dataset
+from catscale.trainer.data.convert import convert
 from catscale.trainer.data.sources import open_dataset
 
 pytestmark = pytest.mark.realdata
@@ -38,3 +39,14 @@ def test_bccd_passes_the_check_with_the_counts_of_its_readme(real_data: Path) ->
     train = check.splits["train"]
     assert train.per_class == {"RBC": 2381, "WBC": 214, "Platelets": 209}
     assert (train.small, train.medium, train.large) == (23, 855, 1926)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_voc_made_of_yolo_is_the_coco_set(real_data: Path, tmp_path: Path, name: str) -> None:
+    convert(open_dataset(real_data / name), tmp_path / "voc", "voc")
+    voc, coco = open_dataset(tmp_path / "voc"), open_dataset(real_data / name / "annotations")
+    for split in COUNTS[name]:
+        boxes = {record.path.name: record.boxes for record in coco.split(split).images}
+        for record in voc.split(split).images:
+            ours, theirs = (found[np.lexsort(np.round(found).T)] for found in (record.boxes, boxes[record.path.name]))
+            np.testing.assert_allclose(ours, theirs, atol=0.01)
