@@ -111,14 +111,13 @@ def detect(
 ) -> list[Found]:
     """What the model finds in each image of a split, in its order; see `evaluate`."""
     found: list[Found] = []
-    records = iter(split.images)
     for images in val_batches(split, size_px=size_px, batch=batch):
-        decoded = model(images.images.to(device).contiguous(memory_format=torch.channels_last))
+        decoded = model(images.pixels(device))
         kept = suppress(decoded, conf=conf, iou=iou, max_det=max_det, multi_label=True)
-        for detections, letterboxed in zip(kept, images.letterboxes, strict=True):
+        for image_id, detections, letterboxed in zip(images.ids, kept, images.letterboxes, strict=True):
             boxes = unletterbox(detections.boxes.cpu().numpy(), letterboxed)
             scores, labels = detections.scores.cpu().numpy(), detections.labels.cpu().numpy()
-            found.append(Found(next(records).image_id, boxes, scores, labels))
+            found.append(Found(image_id, boxes, scores, labels))
     return found
 
 
