@@ -1,8 +1,9 @@
 """How fast samples are made: ours and a plain OpenCV pipeline (`tests/trainer/data/plain_pipeline.py`), in one run.
 
 Run by `make bench`. Blood-cell photographs (640 x 480 px JPEG) at 640 px, one thread for each, the two taking turns,
-timed by what they take of a processor, so that other work beside them counts little; with the augmentation of the recipe p5 and without what joins images later than the mosaic, decoded images kept or not.
-Ours makes whole batches of 16, targets included, that a network takes as they are; the peer single samples.
+timed by what they take of a processor, so that other work beside them counts little. With the augmentation of the
+recipe p5 and without its mixup and paste-in, decoded images kept or not. Ours makes whole batches of 16, targets
+included, that a network takes as they are; the peer single samples.
 """
 
 import math
@@ -44,7 +45,9 @@ def test_data(capsys: pytest.CaptureFixture[str], real_data: Path) -> None:
             rows[-1] += f"   ours is {ratios[name, kept]:.2f} x"
     with capsys.disabled():
         print(f"\nSamples of {SIZE_PX} px, images per CPU second: median (quartiles) of {ROUNDS} interleaved rounds")
-        print(f"{platform.machine()}, OpenCV {cv2.__version__}, {len(split.images)} photographs; decoded: kept, each time")
+        print(
+            f"{platform.machine()}, OpenCV {cv2.__version__}, {len(split.images)} photographs; decoded: kept, each time"
+        )
         print("\n".join(rows))
     for name in cases:
         assert ratios[name, True] >= LEAST_RATIO, name

@@ -8,7 +8,7 @@ import numpy as np
 from .settings import Augment
 
 STRIP_BYTES = 100_000  # converted at a time, so that it stays in the processor's cache
-# `cv2.transform` rounds to the nearest, the source's tables cut off: a product of whole numbers is never this near below.
+# `cv2.transform` rounds to the nearest, where the source's tables cut off; not a half, for whole products stay.
 _CUT_OFF = -0.499
 
 

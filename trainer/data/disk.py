@@ -35,7 +35,7 @@ class ImageFiles:
         if path is None:  # the decoder says what is wrong with it
             return decode()
         try:
-            image = np.load(path, mmap_mode="r")
+            image = np.lib.format.open_memmap(path, mode="r")
             if image.shape == (size[1], size[0], 3) and image.dtype == np.uint8:
                 return image
         except (OSError, ValueError):  # not there, or broken

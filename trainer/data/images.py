@@ -91,7 +91,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 @dataclass(frozen=True)
 class Letterboxed:
-    """How an image of `width` x `height` px lies in a letterboxed square or rectangle: x' = scale_x * x + pad_x, y likewise.
+    """How an image of `width` x `height` px lies in its letterbox: x' = scale_x * x + pad_x, y likewise.
 
     The two scales differ by the rounding of the resized sides to whole pixels; the paddings are those applied.
     """

@@ -162,7 +162,7 @@ def val_batches(
         objects: list[tuple[np.ndarray, np.ndarray]] = []
         for index, lay in zip(chosen, lays, strict=True):
             boxes, labels = images.objects(index)
-            objects.append((boxes + (lay.pad_x, lay.pad_y, lay.pad_x, lay.pad_y), labels))
+            objects.append((boxes + np.array([lay.pad_x, lay.pad_y] * 2), labels))
         return _batch(padded, objects, records, lays)
 
     return Batches(_ahead(make, _chunks(len(order), batch), threads))
@@ -171,7 +171,9 @@ def val_batches(
 def _rectangle(aspects: Sequence[float], size_px: int, stride: int) -> tuple[int, int]:
     """Height and width in px of the rectangle for images of these heights / widths."""
     multiple = max(stride, LEAST_MULTIPLE_PX)
-    high, wide = (max(aspects), 1.0) if max(aspects) < 1 else (1.0, 1 / min(aspects)) if min(aspects) > 1 else (1.0, 1.0)
+    high, wide = (
+        (max(aspects), 1.0) if max(aspects) < 1 else (1.0, 1 / min(aspects)) if min(aspects) > 1 else (1.0, 1.0)
+    )
     height, width = (math.ceil(side * size_px / multiple + 0.5) * multiple for side in (high, wide))
     return height, width
 
@@ -203,7 +205,9 @@ def _chunks(count: int, batch: int) -> list[range]:
     return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
 
 
-def _ahead(make: Callable[[range], Batch], chunks: Sequence[range], threads: int | None) -> Generator[Batch, None, None]:
+def _ahead(
+    make: Callable[[range], Batch], chunks: Sequence[range], threads: int | None
+) -> Generator[Batch, None, None]:
     """Make the batches in order, a few ahead of the one that is taken.
 
     What goes wrong in a thread is raised where its batch is taken. A caller that stops early closes the generator,

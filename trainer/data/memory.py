@@ -39,7 +39,7 @@ class ImageMemory:
         return self._lays[index].resized
 
     def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is to be learnt from image `index`, crowds left out: boxes (n, 4) in px of `load(index)`, labels (n,)."""
+        """What is to be learnt from an image, crowds left out: boxes (n, 4) in px of `load(index)`, labels (n,)."""
         record, lay = self.split_images[index], self._lays[index]
         learnt = ~record.crowd
         scale = np.array([lay.scale_x, lay.scale_y, lay.scale_x, lay.scale_y])

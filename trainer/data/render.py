@@ -91,7 +91,7 @@ def render(
     for tile in layout.tiles:
         boxes, classes = pictures.objects(tile.index)
         # As in the source: a box is first cut off with its tile, and what is left counts as the whole.
-        boxes = _clipped(boxes + (tile.left, tile.top, tile.left, tile.top), tile.seen)
+        boxes = _clipped(boxes + np.array([tile.left, tile.top] * 2), tile.seen)
         after = draw(pictures, tile, view, jitter, boxes, frame)
         if after is not None and len(boxes):
             befores.append(boxes * view.zoom)

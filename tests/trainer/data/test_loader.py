@@ -14,10 +14,11 @@ from catscale.blocks.errors import InputError
 from catscale.trainer.data import memory
 from catscale.trainer.data.images import letterbox, read_image, unletterbox
 from catscale.trainer.data.loader import Batch, random_size_px, train_batches, val_batches
-from catscale.trainer.data.records import Split
+from catscale.trainer.data.records import ImageRecord, Split
 from catscale.trainer.data.settings import Augment, Cache
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
+from PIL import Image
 
 JOINED = Augment(mosaic=0.9, mixup=0.5, paste_in=0.5)
 NOTHING = Augment(hsv_h=0, hsv_s=0, hsv_v=0, flipud=0, fliplr=0, translate=0, scale=0)
@@ -264,3 +265,91 @@ def test_a_batch_is_resized_on_its_way(split: Split) -> None:
 def test_a_batch_of_nothing_is_refused(split: Split) -> None:
     with pytest.raises(InputError, match=r"batch: 0 images; give at least 1"):
         next(val_batches(split, size_px=64, batch=0))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Split:
+    """Images of several aspects, with an object each, in no order."""
+    sides = [(128, 96), (96, 128), (128, 64), (128, 128), (64, 128), (128, 90)]
+    records: list[ImageRecord] = []
+    for number, (width, height) in enumerate(sides):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((height, width, 3), 10 * number, dtype=np.uint8)).save(path)
+        box = np.array([[8, 10, width - 20, height - 30]], dtype=np.float32)
+        area = np.array([1], dtype=np.float32)
+        records.append(ImageRecord(path, width, height, number, box, np.array([0]), np.array([False]), area))
+    return Split("val", tuple(records))
+
+
+def test_rectangles_are_the_published_ones(mixed: Split) -> None:
+    """Sides of the batch's extreme aspect, in px, plus half a stride, up to a whole stride. 640 becomes 672."""
+    batches = list(val_batches(mixed, size_px=640, batch=2, rect=True))
+    assert [batch.ids for batch in batches] == [(2, 5), (0, 3), (1, 4)]
+    # 90 / 128 of 640 is 450: 14.06 strides and a half, so 15; two aspects on either side of 1 make a square
+    assert [batch.images.shape[2:] for batch in batches] == [(480, 672), (672, 672), (672, 512)]
+    (coarse,) = val_batches(mixed, size_px=1280, batch=6, rect=True, stride=64)
+    assert coarse.images.shape[2:] == (1344, 1344)
+
+
+def test_boxes_find_their_way_back_from_rectangles(mixed: Split) -> None:
+    records = {record.image_id: record for record in mixed.images}
+    for batch in val_batches(mixed, size_px=320, batch=2, rect=True):
+        height, width = batch.images.shape[2:]
+        for row, (image_id, lay) in enumerate(zip(batch.ids, batch.letterboxes, strict=True)):
+            centres, sides = batch.targets[row, 2:4].numpy(), batch.targets[row, 4:].numpy()
+            box = np.hstack([centres - sides / 2, centres + sides / 2])[None] * (width, height, width, height)
+            np.testing.assert_allclose(unletterbox(box, lay), records[image_id].boxes, atol=1e-3)
+            seen = (batch.images[row] == 10 * image_id).all(dim=0).nonzero()
+            assert seen.min(dim=0).values.tolist() == [lay.pad_y, lay.pad_x]
+            assert (seen.max(dim=0).values + 1 - seen.min(dim=0).values).tolist() == list(lay.resized[::-1])
+            top, bottom = lay.pad_y, height - lay.pad_y - lay.resized[1]
+            assert 0 <= bottom - top <= 1  # centred
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where decoded images are kept on disk."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "catscale" / "images"
+
+
+def test_images_kept_on_disk_are_the_same_and_decoded_once_ever(
+    split: Split, folder: Path, decoded: Counter[Path], files: Path
+) -> None:
+    expected = epoch(split, cache="none")
+    decoded.clear()
+    assert same(expected, epoch(split, cache="disk", threads=1))
+    assert same(expected, epoch(open_dataset(folder).split("train"), cache="disk", threads=4))
+    assert decoded == {record.path: 1 for record in split.images}
+    assert len(list(files.rglob("*.npy"))) == len(split.images)
+    assert not list(files.rglob("*.tmp"))
+
+
+def test_an_image_that_changes_is_decoded_anew(tmp_path: Path, files: Path) -> None:
+    folder = make_shapes(tmp_path / "set", train=1, val=1, test=0, size_px=64)
+    split = open_dataset(folder).split("train")
+
+    def pixels() -> np.ndarray:
+        return next(val_batches(split, size_px=64, batch=1, cache="disk")).images.numpy()
+
+    before = pixels()
+    Image.fromarray(np.full((64, 64, 3), 77, dtype=np.uint8)).save(split.images[0].path)
+    assert (pixels() != before).any()
+    assert abs(int(pixels().max()) - 77) <= 1
+    assert len(list(files.rglob("*.npy"))) == 1  # the old one is gone
+
+
+def test_a_broken_file_of_the_disk_cache_is_made_anew(split: Split, files: Path) -> None:
+    expected = epoch(split, cache="disk")
+    for number, file in enumerate(sorted(files.rglob("*.npy"))):
+        file.write_bytes(file.read_bytes()[: 40 * number])
+    assert same(expected, epoch(split, cache="disk"))
+
+
+def test_a_cache_without_room_is_refused(split: Split, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_disk_bytes", lambda folder: 1000)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    for cache, where in (("disk", "images"), ("ram", "memory")):
+        with pytest.raises(InputError, match=rf"cache: .* more than half of .* are free in .*{where}; use another"):
+            epoch(split, cache=cache)  # type: ignore[arg-type]
+    assert not list(files.rglob("*.npy"))
