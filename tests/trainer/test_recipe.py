@@ -79,6 +79,11 @@ def test_an_unknown_recipe_is_refused(ref: str, message: str) -> None:
         load_recipe(ref)
 
 
+def test_the_recipe_for_small_data_joins_no_images() -> None:
+    augment = load_recipe("quick").augment
+    assert augment == augment.single()
+
+
 def test_the_last_epochs_are_without_mosaic_where_asked() -> None:
     recipe = load_recipe("p5", {"epochs": 10, "close_mosaic": 3})
     assert [recipe.augment_of(epoch).mosaic for epoch in range(10)] == [1] * 7 + [0] * 3
