@@ -102,7 +102,7 @@ def _detect(
     clock = _clock(device)
     before = clock()
     for batch in batches:
-        images = batch.images.to(device, precision).contiguous(memory_format=torch.channels_last)
+        images = batch.pixels(device).to(precision)
         given = clock()
         decoded = model(images)
         passed = clock()

@@ -14,7 +14,7 @@ from ..scaler.architecture import Architecture
 from ..scaler.build import build, deploy
 from .assigners import Head
 from .checkpoint import WeightsHeader, load_state, put_weights, save_state, save_weights
-from .data.loader import Batch, train_batches
+from .data.loader import Batch, random_size_px, train_batches
 from .data.records import Dataset
 from .ema import Ema
 from .evaluate import evaluate
@@ -153,9 +153,10 @@ class _Training:
             self.dataset.splits["train"],
             size_px=self.size_px,
             batch=self.recipe.batch,
-            recipe_augment=self.recipe.augment,
+            recipe_augment=self.recipe.augment_of(number),
             seed=self.seed,
             epoch=number,
+            cache=self.recipe.cache,
         )
         start = time.perf_counter()
         learnt = self._learn(batches, number, on_batch)
@@ -196,7 +197,7 @@ class _Training:
         for index, batch in enumerate(batches):
             settings = self.schedule.at(epoch, index)
             settings.put(self.optimiser, self.groups)
-            images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
+            images = batch.pixels(self.device, self._batch_size_px(epoch, index))
             with torch.autocast(self.device.type, enabled=self.mixed):
                 outputs = self.model(images)
             parts = self.loss(outputs, batch.targets.to(self.device))
@@ -216,6 +217,11 @@ class _Training:
         means = (sums / max(self.batches - skipped, 1)).tolist()
         names = ("box", "obj", "cls")
         return dict(zip(names, means, strict=True)) | {"lr": settings.lr, "instances": instances, "skipped": skipped}
+
+    def _batch_size_px(self, epoch: int, index: int) -> int:
+        if not self.recipe.multi_scale:
+            return self.size_px
+        return random_size_px(self.size_px, max(self.arch.strides), seed=self.seed, epoch=epoch, index=index)
 
     def _step(self, epoch: int) -> bool:
         """Step the optimiser and the average, unless the gradient is not finite."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..blocks.errors import InputError, nearest
 from ..scaler.documents import parse, read_yaml
-from .data.augment import Augment
+from .data.settings import Augment, Cache
 
 BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -53,13 +53,20 @@ class Recipe(BaseModel):
     ema_decay: float = Field(ge=0, lt=1)
     ema_tau: float = Field(gt=0)  # the decay rises to `ema_decay` over about this many steps
     augment: Augment
+    close_mosaic: int = Field(0, ge=0)  # epochs at the end without mosaic, mixup and paste-in
+    multi_scale: bool = False  # each batch at a size of its own, half to one and a half times the input's
+    cache: Cache = "auto"  # where decoded images are kept
     conf: float = Field(ge=0, lt=1)  # evaluation: detections below are dropped
     iou: float = Field(gt=0, le=1)  # evaluation: threshold of the non-maximum suppression
     max_det: int = Field(ge=1)  # evaluation: detections per image
 
+    def augment_of(self, epoch: int) -> Augment:
+        """What is done to the images of an epoch, counted from 0."""
+        return self.augment.single() if epoch >= self.epochs - self.close_mosaic else self.augment
+
 
 def load_recipe(ref: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name ("p5", "p6", "tiny", "quick") or from a YAML file, with some settings replaced.
+    """A recipe by name ("p5", "p6", "tiny", "custom", "quick") or from a YAML file, with some settings replaced.
 
     A file either says every setting or begins with `base:`, a built-in recipe's name, and says what differs.
     `overrides` are settings as in a file; `augment` there replaces only the changes that it names.

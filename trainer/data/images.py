@@ -63,7 +63,7 @@ def read_image(path: Path) -> np.ndarray:
                 return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
             if image.mode == "P":
                 image = image.convert("RGBA")
-            return np.array(image.convert("RGB"))
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 
@@ -99,7 +99,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 @dataclass(frozen=True)
 class Letterboxed:
-    """How an image of `width` x `height` px lies in a letterboxed square: x' = scale_x * x + pad_x, y likewise.
+    """How an image of `width` x `height` px lies in its letterbox: x' = scale_x * x + pad_x, y likewise.
 
     The two scales differ by the rounding of the resized sides to whole pixels; the paddings are those applied.
     """
@@ -112,15 +112,21 @@ class Letterboxed:
     pad_y: int  # px, above the image
 
     @classmethod
-    def of(cls, width: int, height: int, size_px: int) -> "Letterboxed":
-        """Lay an image into a square of `size_px`: centred, as large as fits, sides rounded.
+    def of(cls, width: int, height: int, size_px: int, shape: tuple[int, int] | None = None) -> "Letterboxed":
+        """Lay an image, its longer side resized to `size_px`, centred into `shape`; sides rounded.
 
         Source: YOLOv7 as released: scale min(S/H, S/W), sides round(scale * side), left and top round(half - 0.1).
+
+        Args:
+            width: of the image, px.
+            height: of the image, px.
+            size_px: S.
+            shape: height and width in px of what it is laid into; an S x S square where None.
         """
         scale = min(size_px / height, size_px / width)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
-        pad_x, pad_y = (round((size_px - side) / 2 - 0.1) for side in (across, down))
-        return cls(width, height, across / width, down / height, pad_x, pad_y)
+        high, wide = shape or (size_px, size_px)
+        return cls(width, height, across / width, down / height, centred(across, wide), centred(down, high))
 
     @property
     def scale(self) -> float:
@@ -151,13 +157,18 @@ def fit(image: np.ndarray, size_px: int) -> np.ndarray:
     return cv2.resize(image, resized, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
-def pad(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Centre an image that `fit` resized in a grey square: (size_px, size_px, 3) uint8."""
+def centred(side: int, within: int) -> int:
+    """How far from the left, or top, a side begins that is centred: half of what is left, in whole px."""
+    return round((within - side) / 2 - 0.1)
+
+
+def pad(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Centre an image that `fit` resized in a grey rectangle: (*shape, 3) uint8."""
     height, width = image.shape[:2]
-    left, top = (round((size_px - side) / 2 - 0.1) for side in (width, height))
-    square = np.full((size_px, size_px, 3), FILL, dtype=np.uint8)
-    square[top : top + height, left : left + width] = image
-    return square
+    left, top = centred(width, shape[1]), centred(height, shape[0])
+    padded = np.full((*shape, 3), FILL, dtype=np.uint8)
+    padded[top : top + height, left : left + width] = image
+    return padded
 
 
 def letterbox(image: np.ndarray, size_px: int) -> tuple[np.ndarray, Letterboxed]:
@@ -166,7 +177,7 @@ def letterbox(image: np.ndarray, size_px: int) -> tuple[np.ndarray, Letterboxed]
     Source: YOLOv7 as released
     """
     height, width = image.shape[:2]
-    return pad(fit(image, size_px), size_px), Letterboxed.of(width, height, size_px)
+    return pad(fit(image, size_px), (size_px, size_px)), Letterboxed.of(width, height, size_px)
 
 
 def unletterbox(boxes: np.ndarray, letterboxed: Letterboxed) -> np.ndarray:

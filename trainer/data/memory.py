@@ -1,24 +1,49 @@
-"""Decoded images kept in memory, where they fit."""
+"""Decoded images kept from epoch to epoch: in memory, or on disk where memory is short."""
 
 import os
 import weakref
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from ...blocks.errors import InputError
+from .disk import ImageFiles, cache_folder, free_disk_bytes
 from .images import Letterboxed, fit, record_image
 from .records import Split
+from .settings import Cache
 
-SHARE = 0.5  # of the free memory that the images of one split may take
+SHARE = 0.5  # of the free memory, or disk, that the images of one split may take
+
+_Kept = Literal["ram", "disk", "none"]
 
 
 class ImageMemory:
-    """The images of a split, resized so that their longer side is `size_px`; decoded only once where `keep` is set."""
+    """The images of a split, resized so that their longer side is `size_px`, and their objects.
 
-    def __init__(self, split: Split, size_px: int, *, keep: bool) -> None:
+    Decoded once where they are kept: in memory ("ram") or in files ("disk").
+    """
+
+    def __init__(self, split: Split, size_px: int, *, keep: _Kept) -> None:
         self.split_images = split.images
         self.size_px = size_px
-        self.kept: dict[int, np.ndarray] | None = {} if keep else None
+        self.kept: dict[int, np.ndarray] | None = {} if keep == "ram" else None
+        self.files = ImageFiles(cache_folder(), size_px) if keep == "disk" else None
+        self._lays = [Letterboxed.of(record.width, record.height, size_px) for record in split.images]
+
+    def __len__(self) -> int:
+        return len(self.split_images)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height in px of `load(index)`, without loading it."""
+        return self._lays[index].resized
+
+    def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """What is to be learnt from an image, crowds left out: boxes (n, 4) in px of `load(index)`, labels (n,)."""
+        record, lay = self.split_images[index], self._lays[index]
+        learnt = ~record.crowd
+        scale = np.array([lay.scale_x, lay.scale_y, lay.scale_x, lay.scale_y])
+        return record.boxes[learnt] * scale, record.labels[learnt]
 
     def load(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, 3) uint8 RGB with max(H, W) = size_px, not to be written to.
@@ -26,12 +51,18 @@ class ImageMemory:
         Raises:
             InputError: it cannot be decoded, or is not of the size that its annotations state.
         """
-        image = self.kept.get(index) if self.kept is not None else None
-        if image is None:
-            image = fit(record_image(self.split_images[index]), self.size_px)
-            image.flags.writeable = False
-            if self.kept is not None:
-                self.kept[index] = image
+        if self.kept is not None:
+            image = self.kept.get(index)
+            if image is None:
+                self.kept[index] = image = self._decoded(index)
+            return image
+        if self.files is not None:
+            return self.files.load(self.split_images[index].path, self.size(index), lambda: self._decoded(index))
+        return self._decoded(index)
+
+    def _decoded(self, index: int) -> np.ndarray:
+        image = fit(record_image(self.split_images[index]), self.size_px)
+        image.flags.writeable = False
         return image
 
 
@@ -40,19 +71,38 @@ class ImageMemory:
 _memories: weakref.WeakKeyDictionary[Split, ImageMemory] = weakref.WeakKeyDictionary()
 
 
-def images_of(split: Split, size_px: int, *, cache: bool) -> ImageMemory:
-    """The images of a split at one size; kept from epoch to epoch where `cache` is set and they fit into memory.
+def images_of(split: Split, size_px: int, *, cache: Cache) -> ImageMemory:
+    """The images of a split at one size, kept from epoch to epoch as `cache` says. What is loaded is the same always.
 
-    They fit where they need at most half of the memory that is free. What is loaded is the same either way.
+    They fit where they need at most half of the memory (or disk) that is free.
+
+    Raises:
+        InputError: they do not fit where `cache` wants them.
     """
-    if not cache:
-        return ImageMemory(split, size_px, keep=False)
+    if cache in {"none", "disk"}:
+        keep: _Kept = "disk" if cache == "disk" else "none"
+        if keep == "disk":
+            missing = ImageFiles(cache_folder(), size_px).missing([record.path for record in split.images])
+            share = len(missing) / len(split.images)
+            _check_room(share * needed_bytes(split, size_px), free_disk_bytes(cache_folder()), str(cache_folder()))
+        return ImageMemory(split, size_px, keep=keep)
     memory = _memories.get(split)
     if memory is None or memory.size_px != size_px:
         _memories.pop(split, None)
-        memory = ImageMemory(split, size_px, keep=needed_bytes(split, size_px) <= SHARE * free_bytes())
+        needed, free = needed_bytes(split, size_px), free_bytes()
+        if cache == "ram":
+            _check_room(needed, free, "memory")
+        memory = ImageMemory(split, size_px, keep="ram" if needed <= SHARE * free else "none")
         _memories[split] = memory
     return memory
+
+
+def _check_room(needed: float, free: int, where: str) -> None:
+    if needed > SHARE * free:
+        raise InputError(
+            f"cache: the images need {needed / 1e9:.1f} GB, more than half of the {free / 1e9:.1f} GB that are free "
+            f"in {where}; use another cache (ram, disk, none, auto) or a smaller size"
+        )
 
 
 def needed_bytes(split: Split, size_px: int) -> int:
