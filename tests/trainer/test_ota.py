@@ -94,6 +94,17 @@ def test_five_hundred_objects_in_one_image() -> None:
     assert sum(map(len, places)) > 500
 
 
+def test_an_image_of_dear_places_beside_a_larger_one() -> None:
+    """Sure of every class and touching nothing, a place costs far more than one that says nothing."""
+    maps = [level.detach() for level in random_maps("p5", 128, 2, 8, seed=4)]
+    for level in maps:
+        level[1, ..., :4] = -20
+        level[1, ..., 4:] += 20
+    targets = random_targets(30, 1, 8, seed=4)
+    targets[20:, 0] = 1
+    assert_is_the_slow_one(maps, targets)
+
+
 def test_predictions_that_are_right_already() -> None:
     """Every candidate predicts its object: IoU 1, so that each object takes as many places as it has, up to ten."""
     size = 128
