@@ -1,8 +1,8 @@
 """The training loss: the plain one, ours with OTA, and OTA image by image as the source has it, in one run.
 
 Run by `make bench`. Forward, batch 16, 640 px, 80 classes, maps of N(0, 1), boxes log-uniform from 16 to 320 px, two
-threads; beside it processor time on one thread, which a busy machine blurs less. The original's figures are quoted, from
-a machine of this kind.
+threads; beside it processor time on one thread, which a busy machine blurs less. The original's figures are quoted,
+from a machine of this kind.
 """
 
 import ctypes
@@ -138,8 +138,9 @@ def test_loss(capsys) -> None:  # type: ignore[no-untyped-def]
         for name, samples in times.items():
             median = statistics.median(samples)
             memory = peak_mb(lambda chosen=losses[name], t=targets: chosen({"lead": maps}, t))
+            wall = f"{median:9.1f} {min(samples):8.1f} {median / plain:8.2f}"
             lines.append(
-                f"{objects:4} {name:16} {median:9.1f} {min(samples):8.1f} {median / plain:8.2f} {work[name]:8.1f} {work[name] / work['plain']:8.2f} {memory:8.0f}"
+                f"{objects:4} {name:16} {wall} {work[name]:8.1f} {work[name] / work['plain']:8.2f} {memory:8.0f}"
             )
         lines.append(f"{objects:4} {'the original':16} {original:9.1f} (quoted)")
         totals = [losses[name]({"lead": maps}, targets).total for name in ("OTA", SLOW)]
@@ -148,7 +149,6 @@ def test_loss(capsys) -> None:  # type: ignore[no-untyped-def]
     torch.set_num_threads(threads)
     with capsys.disabled():
         print(f"\nLoss forward, batch {BATCH}, {SIZE_PX} px, {CLASSES} classes, {ROUNDS} interleaved rounds, 2 threads")
-        print(
-            f"{'objects an image':21} {'median ms':>9} {'least':>8} {'x plain':>8} {'CPU ms':>8} {'x plain':>8} {'peak MB':>8}"
-        )
+        columns = ("least", "x plain", "CPU ms", "x plain", "peak MB")
+        print(f"{'objects an image':21} {'median ms':>9}" + "".join(f" {column:>8}" for column in columns))
         print("\n".join(lines))
