@@ -12,27 +12,21 @@ from ..scaler.architecture import Architecture
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The geometry that the maps of a detector are read with, P3 first."""
+    """The geometry that the maps of a detector are read with, P3 first; on the host, as targets are."""
 
     anchors: tuple[Tensor, ...]  # each level: (A, 2) width and height in cells, float32
     strides: tuple[int, ...]  # pixels of the input to a cell
 
     @classmethod
-    def of(cls, arch: Architecture, device: torch.device | str = "cpu") -> "Head":
-        """The head of an architecture, its anchors on `device`."""
-        return cls.from_pixels(arch.anchors, arch.strides, device)
+    def of(cls, arch: Architecture) -> "Head":
+        """The head of an architecture."""
+        return cls.from_pixels(arch.anchors, arch.strides)
 
     @classmethod
-    def from_pixels(
-        cls,
-        anchors: Sequence[Sequence[tuple[float, float]]],
-        strides: Sequence[int],
-        device: torch.device | str = "cpu",
-    ) -> "Head":
+    def from_pixels(cls, anchors: Sequence[Sequence[tuple[float, float]]], strides: Sequence[int]) -> "Head":
         """A head from anchors in pixels of the input."""
         cells = (
-            torch.tensor(level, dtype=torch.float32, device=device) / stride
-            for level, stride in zip(anchors, strides, strict=True)
+            torch.tensor(level, dtype=torch.float32) / stride for level, stride in zip(anchors, strides, strict=True)
         )
         return cls(tuple(cells), tuple(strides))
 
@@ -41,7 +35,8 @@ class Head:
 class Positives:
     """The places of one level that answer for an object, in the order of their emission; each field is (P,) int64.
 
-    A place may occur more than once, with different targets.
+    A place may occur more than once, with different targets. Rows of weight 0 answer for nothing: they stay where
+    dropping them would make the host wait for the device to say how many are left.
     """
 
     image: Tensor
@@ -49,17 +44,24 @@ class Positives:
     row: Tensor
     column: Tensor
     target: Tensor  # row of the targets
+    weight: Tensor | None = None  # (P,) float32, 0 or 1; all 1 where None
+
+    def to(self, device: torch.device) -> "Positives":
+        """The same places on a device, in one copy that the host does not wait for. Weights are not carried along."""
+        fields = torch.stack((self.image, self.anchor, self.row, self.column, self.target))
+        return Positives(*fields.to(device, non_blocking=True).unbind())
 
 
 class Assigner(Protocol):
     """Chooses the positives of each level.
 
-    `maps` are the raw logits of the lead head, each (B, A, ny, nx, 5 + classes); `targets` are (n, 6): image, class,
-    cx, cy, w, h, the box as fractions of the network's input. An assigner that looks at predictions reads `maps`.
+    `maps` are raw logits, each (B, A, ny, nx, 5 + classes), read by an assigner that looks at predictions; `targets`
+    are (n, 6) on the host: image, class, cx, cy, w, h, the box as fractions of the network's input. Which places are
+    candidates follows from the targets alone, so it is found on the host, where it costs no waiting for the device.
     """
 
     def __call__(self, maps: Sequence[Tensor], targets: Tensor, head: Head) -> list[Positives]:
-        """One `Positives` for each level."""
+        """One `Positives` for each level, on the device of the maps."""
         ...
 
 
@@ -101,6 +103,17 @@ def candidates(targets: Tensor, anchors: Tensor, grid: tuple[int, int], *, ancho
     )
 
 
+def level_candidates(
+    maps: Sequence[Tensor], targets: Tensor, head: Head, *, anchor_t: float, reach: float
+) -> list[Positives]:
+    """The `candidates` of every level, on the host; of the maps only the shapes are read."""
+    grids = ((level.shape[3], level.shape[2]) for level in maps)
+    return [
+        candidates(targets, anchors, grid, anchor_t=anchor_t, reach=reach)
+        for anchors, grid in zip(head.anchors, grids, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class SimpleAssigner:
     """Every candidate is positive: YOLOv7's plain loss, which it also reports as validation loss."""
@@ -110,9 +123,5 @@ class SimpleAssigner:
 
     def __call__(self, maps: Sequence[Tensor], targets: Tensor, head: Head) -> list[Positives]:
         """See `Assigner`; the predictions are not looked at."""
-        targets = targets.float()
-        grids = ((level.shape[3], level.shape[2]) for level in maps)
-        return [
-            candidates(targets, anchors, grid, anchor_t=self.anchor_t, reach=self.reach)
-            for anchors, grid in zip(head.anchors, grids, strict=True)
-        ]
+        places = level_candidates(maps, targets, head, anchor_t=self.anchor_t, reach=self.reach)
+        return [level.to(maps[0].device) for level in places]

@@ -19,15 +19,17 @@ def xyxy_from_cxcywh(boxes: Tensor) -> Tensor:
     return torch.cat((centre - half, centre + half), dim=-1)
 
 
-def decode(logits: Tensor, anchors: Tensor) -> Tensor:
+def decode(logits: Tensor, anchors: Tensor, *, span: float = 2.0) -> Tensor:
     """Boxes (P, 4) cx, cy, w, h of raw logits (P, 4 or more), in cells, the centre relative to its cell's corner.
 
     Args:
         logits: fields x, y, w, h, and whatever follows.
         anchors: (P, 2) width and height in cells.
+        span: cells that a centre can move over, in the middle of which lies the cell: 2 is YOLOv7's, from -0.5 to 1.5.
     """
     box = relative_boxes(logits)
-    return torch.cat((box[:, :2], box[:, 2:] * anchors), dim=1)
+    centre = box[:, :2] if span == 2 else (box[:, :2] - 0.5) * (span / 2) + 0.5
+    return torch.cat((centre, box[:, 2:] * anchors), dim=1)
 
 
 def complete_iou(boxes: Tensor, others: Tensor, eps: float = 1e-7) -> Tensor:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..scaler.architecture import Architecture
+    from .data.records import Dataset
     from .recipe import Recipe
     from .run_folder import EpochRow
 

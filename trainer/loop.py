@@ -140,7 +140,7 @@ class _Training:
         self.groups = tuple(name for name, parameters in parameter_groups(self.model).items() if parameters)
         self.optimiser = make_optimiser(self.model, recipe)
         self.schedule = Schedule(recipe, self.batches)
-        self.loss = Loss(Head.of(arch, device), classes=arch.classes, size_px=size_px, recipe=recipe)
+        self.loss = Loss(Head.of(arch), classes=arch.classes, size_px=size_px, recipe=recipe)
         self.ema = Ema(self.model, decay=recipe.ema_decay, tau=recipe.ema_tau)
         self.mixed = device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
@@ -200,7 +200,7 @@ class _Training:
             images = batch.pixels(self.device, self._batch_size_px(epoch, index))
             with torch.autocast(self.device.type, enabled=self.mixed):
                 outputs = self.model(images)
-            parts = self.loss(outputs, batch.targets.to(self.device))
+            parts = self.loss(outputs, batch.targets)  # they stay on the host
             instances += len(batch.targets)
             if parts.total.isfinite():
                 self.scaler.scale(parts.total).backward()

@@ -49,6 +49,10 @@ class Recipe(BaseModel):
     aux: float = Field(ge=0)  # gain of the auxiliary heads
     anchor_t: float = Field(gt=1)  # an anchor fits an object where neither side differs by this factor
     anchors: Wanted  # "keep" the architecture's, "auto", or for each level, finest first, [w, h, w, h, ...] in px
+    assigner: Literal["simple", "ota"]  # which candidates answer for an object: all, or those with the lowest cost
+    ota_top_k: int = Field(ge=1)  # predictions whose overlaps with an object say how many places it takes
+    aux_assignment: Literal["independent", "lead", "coarse-to-fine"]  # see `loss.Assignment`
+    aux_constraint: bool  # an auxiliary head's boxes reach no further from their cell than the lead head's
     label_smoothing: float = Field(ge=0, lt=1)
     ema_decay: float = Field(ge=0, lt=1)
     ema_tau: float = Field(gt=0)  # the decay rises to `ema_decay` over about this many steps

@@ -1,146 +1,26 @@
-"""The loss against a slow one: plain loops over images, levels, anchors and targets, written from the description."""
-
-import math
-from collections.abc import Sequence
-from typing import Any
+"""The loss against a slow one: plain loops over images, levels, anchors and targets (`slow_loss.py`)."""
 
 import pytest
 import torch
 from catscale.blocks.errors import InputError
-from catscale.trainer.assigners import Head, Positives, SimpleAssigner, candidates
-from catscale.trainer.loss import Loss, last_written, level_weights
+from catscale.trainer.assigners import Head, candidates
+from catscale.trainer.loss import Assignment, Loss, last_written, level_weights
+from catscale.trainer.ota import OtaAssigner
 from catscale.trainer.recipe import Recipe, load_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-Place = tuple[int, int, int, int, int]  # image, anchor, row, column, target
-
-P5_ANCHORS = (
-    ((12, 16), (19, 36), (40, 28)),
-    ((36, 75), (76, 55), (72, 146)),
-    ((142, 110), (192, 243), (459, 401)),
+from .slow_loss import (
+    HEADS,
+    P5_ANCHORS,
+    random_maps,
+    random_targets,
+    slow_candidates,
+    slow_level_candidates,
+    slow_ota,
+    slow_terms,
 )
-P6_ANCHORS = (
-    ((19, 27), (44, 40), (38, 94)),
-    ((96, 68), (86, 152), (180, 137)),
-    ((140, 301), (303, 264), (238, 542)),
-    ((436, 615), (739, 380), (925, 792)),
-)
-TWO_LEVELS = (((10, 10), (30, 15)), ((60, 60), (90, 200)))
-HEADS = {
-    "p5": (P5_ANCHORS, (8, 16, 32)),
-    "p6": (P6_ANCHORS, (8, 16, 32, 64)),
-    "two levels of two anchors": (TWO_LEVELS, (8, 16)),
-}
-
-
-def slow_candidates(
-    targets: list[list[float]], anchors: Sequence[tuple[float, float]], stride: int, grid: tuple[int, int], reach: float
-) -> list[Place]:
-    """Cells that answer for each target on one level, in the order of emission; anchors in pixels."""
-    columns, rows = grid
-    places: list[Place] = []
-    for shift in range(5):
-        for index, anchor in enumerate(anchors):
-            for number, (image, _, x, y, w, h) in enumerate(targets):
-                x, y, w, h = x * columns, y * rows, w * columns, h * rows
-                wide, high = anchor[0] / stride, anchor[1] / stride
-                if not w or not h or max(w / wide, wide / w, h / high, high / h) >= 4.0:
-                    continue
-                moved = [
-                    (True, x, y),
-                    (math.modf(x)[0] < reach and x > 1, x - reach, y),
-                    (math.modf(y)[0] < reach and y > 1, x, y - reach),
-                    (math.modf(columns - x)[0] < reach and columns - x > 1, x + reach, y),
-                    (math.modf(rows - y)[0] < reach and rows - y > 1, x, y + reach),
-                ]
-                answers, column, row = moved[shift]
-                if answers:
-                    column, row = min(max(int(column), 0), columns - 1), min(max(int(row), 0), rows - 1)
-                    places.append((int(image), index, row, column, number))
-    return places
-
-
-def slow_ciou(box: Sequence[float], other: Sequence[float], eps: float = 1e-7) -> float:
-    (x1, y1, w1, h1), (x2, y2, w2, h2) = box, other
-
-    def overlap(low: float, high: float, other_low: float, other_high: float) -> float:
-        return max(min(high, other_high) - max(low, other_low), 0)
-
-    def span(low: float, high: float, other_low: float, other_high: float) -> float:
-        return max(high, other_high) - min(low, other_low)
-
-    across = (x1 - w1 / 2, x1 + w1 / 2, x2 - w2 / 2, x2 + w2 / 2)
-    down = (y1 - h1 / 2, y1 + h1 / 2, y2 - h2 / 2, y2 + h2 / 2)
-    h1, h2 = h1 + eps, h2 + eps
-    inner = overlap(*across) * overlap(*down)
-    iou = inner / (w1 * h1 + w2 * h2 - inner + eps)
-    v = 4 / math.pi**2 * (math.atan(w2 / (h2 + eps)) - math.atan(w1 / (h1 + eps))) ** 2
-    diagonal = span(*across) ** 2 + span(*down) ** 2 + eps
-    return iou - ((x1 - x2) ** 2 + (y1 - y2) ** 2) / diagonal - v / (v - iou + 1 + eps) * v
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
-
-
-def cross_entropy(logit: float, wanted: float) -> float:
-    return max(logit, 0) - logit * wanted + math.log1p(math.exp(-abs(logit)))
-
-
-def slow_terms(
-    maps: list[Any], targets: list[list[float]], head: tuple[Any, Any], classes: int, smoothing: float
-) -> tuple[float, float, float]:
-    """Box, objectness and class terms before their gains; maps are nested lists."""
-    anchors, strides = head
-    weights = {3: (4.0, 1.0, 0.4)}.get(len(strides), (4.0, 1.0, 0.25, 0.06, 0.02))
-    box = obj = cls = 0.0
-    for level, maps_of_level in enumerate(maps):
-        rows, columns = len(maps_of_level[0][0]), len(maps_of_level[0][0][0])
-        places = slow_candidates(targets, anchors[level], strides[level], (columns, rows), 0.5)
-        wanted: dict[tuple[int, int, int, int], float] = {}
-        box_of_level = cls_of_level = 0.0
-        for image, anchor, row, column, number in places:
-            logits = maps_of_level[image][anchor][row][column]
-            x, y, w, h = (2 * sigmoid(value) for value in logits[:4])
-            wide, high = (side / strides[level] for side in anchors[level][anchor])
-            _, label, tx, ty, tw, th = targets[number]
-            found = (x - 0.5, y - 0.5, w**2 * wide, h**2 * high)
-            overlap = slow_ciou(found, (tx * columns - column, ty * rows - row, tw * columns, th * rows))
-            box_of_level += 1 - overlap
-            wanted[image, anchor, row, column] = max(overlap, 0)
-            for kind in range(classes):
-                hit = 1 - smoothing / 2 if kind == int(label) else smoothing / 2
-                cls_of_level += cross_entropy(logits[5 + kind], hit)
-        if places:
-            box += box_of_level / len(places)
-            cls += cls_of_level / len(places) / classes if classes > 1 else 0
-        cells = [
-            cross_entropy(logits[4], wanted.get((image, anchor, row, column), 0.0))
-            for image, kinds in enumerate(maps_of_level)
-            for anchor, grid in enumerate(kinds)
-            for row, line in enumerate(grid)
-            for column, logits in enumerate(line)
-        ]
-        obj += weights[level] * sum(cells) / len(cells)
-    return box, obj, cls
-
-
-def random_maps(head: str, size_px: int, batch: int, classes: int, seed: int) -> list[Tensor]:
-    anchors, strides = HEADS[head]
-    random = torch.Generator().manual_seed(seed)
-    shapes = [(batch, len(a), size_px // s, size_px // s, 5 + classes) for a, s in zip(anchors, strides, strict=True)]
-    return [(2 * torch.randn(shape, generator=random)).requires_grad_() for shape in shapes]
-
-
-def random_targets(count: int, batch: int, classes: int, seed: int) -> Tensor:
-    random = torch.Generator().manual_seed(seed)
-    targets = torch.rand((count, 6), generator=random)
-    targets[:, 0] = (targets[:, 0] * batch).floor()
-    targets[:, 1] = (targets[:, 1] * classes).floor()
-    targets[:, 4:] = 0.01 + targets[:, 4:] ** 2
-    return targets
 
 
 def loss_of(head: str, recipe: Recipe, classes: int, size_px: int) -> Loss:
@@ -149,12 +29,13 @@ def loss_of(head: str, recipe: Recipe, classes: int, size_px: int) -> Loss:
 
 def assert_is_the_slow_one(head: str, targets: Tensor, *, batch: int, classes: int, smoothing: float = 0.0) -> None:
     size_px = 128
-    recipe = load_recipe("p5", {"label_smoothing": smoothing})
+    recipe = load_recipe("p5", {"label_smoothing": smoothing, "assigner": "simple"})
     maps = random_maps(head, size_px, batch, classes, seed=7)
     parts = loss_of(head, recipe, classes, size_px)({"lead": maps, "aux": []}, targets)
 
     slow_maps = [level.tolist() for level in maps]
-    box, obj, cls = slow_terms(slow_maps, targets.tolist(), HEADS[head], classes, smoothing)
+    places = slow_level_candidates(maps, targets, HEADS[head])
+    box, obj, cls = slow_terms(slow_maps, targets.tolist(), HEADS[head], classes, places, smoothing)
     share = 3 / len(maps)
     box, obj, cls = 0.05 * share * box, 0.7 * share * (size_px / 640) ** 2 * obj, 0.3 * share * classes / 80 * cls
     assert [part.item() for part in parts[1:]] == pytest.approx([box, obj, cls], rel=2e-5, abs=1e-7)
@@ -253,34 +134,96 @@ def test_gains_follow_levels_size_and_classes(
     assert (loss.box_gain, loss.obj_gain, loss.cls_gain) == pytest.approx(gains)
 
 
-def test_auxiliary_maps_add_a_quarter_of_their_own_terms() -> None:
-    recipe, targets = load_recipe("p6"), random_targets(10, 2, 3, seed=1)
+@pytest.mark.parametrize("constraint", [True, False])
+@pytest.mark.parametrize("mode", ["independent", "lead", "coarse-to-fine"])
+@pytest.mark.parametrize("assigner", ["simple", "ota"])
+def test_auxiliary_heads_learn_what_table_6_and_7_say(assigner: str, mode: str, constraint: bool) -> None:
+    """The released loss, term by term: lead at the fine places, a quarter of aux at its own."""
+    settings = {"assigner": assigner, "aux_assignment": mode, "aux_constraint": constraint}
+    recipe, geometry, targets = load_recipe("p6", settings), HEADS["p6"], random_targets(10, 2, 3, seed=1)
     lead, aux = (random_maps("p6", 128, 2, 3, seed) for seed in (1, 2))
+    parts = loss_of("p6", recipe, 3, 128)({"lead": lead, "aux": aux}, targets)
+
+    span = 2.0 if constraint else 3.0
+    fine, coarse = (slow_level_candidates(lead, targets, geometry, reach) for reach in (0.5, 1.0))
+    aux_places = {"independent": fine, "lead": fine, "coarse-to-fine": coarse}[mode]
+    if assigner == "ota":
+        places = slow_ota(lead, targets, geometry, fine, top_k=20)
+        aux_places = {
+            "independent": slow_ota(aux, targets, geometry, fine, top_k=20, span=span),
+            "lead": places,
+            "coarse-to-fine": slow_ota(lead, targets, geometry, coarse, top_k=20),
+        }[mode]
+    else:
+        places = fine
+    rows = targets.tolist()
+    lead_terms = slow_terms([level.tolist() for level in lead], rows, geometry, 3, places)
+    aux_terms = slow_terms([level.tolist() for level in aux], rows, geometry, 3, aux_places, span=span)
+    gains = (0.05 * 3 / 4, 0.7 * 3 / 4 * (128 / 640) ** 2, 0.3 * 3 / 4 * 3 / 80)
+    expected = [gain * (term + 0.25 * more) for gain, term, more in zip(gains, lead_terms, aux_terms, strict=True)]
+    assert [part.item() for part in parts[1:]] == pytest.approx(expected, rel=2e-5)
+    assert parts.total.item() == pytest.approx(2 * sum(expected), rel=2e-5)
+
+
+@pytest.mark.parametrize(("constraint", "reach"), [(True, (-0.5, 1.5)), (False, (-1.0, 2.0))])
+def test_the_constraint_bounds_the_overlap_by_the_distance_from_the_centre(
+    constraint: bool, reach: tuple[float, float]
+) -> None:
+    """An object of 4 x 4 cells at (0.75, 0.75) of its cell, predicted as well as the decoder can from five places.
+
+    From the cells on its left and above, its centre lies at 1.75.
+    """
+    recipe = load_recipe("p5", {"assigner": "simple", "aux_constraint": constraint, "obj": 0, "cls": 0, "aux": 1})
+    loss = Loss(Head.from_pixels([[(32, 32)]], [8]), classes=1, size_px=128, recipe=recipe)
+    targets = torch.tensor([[0, 0, 8.75 / 16, 8.75 / 16, 4 / 16, 4 / 16]])
+    lead, aux = torch.zeros(1, 1, 16, 16, 6), torch.zeros(1, 1, 16, 16, 6)
+    low, high = reach
+    for row, column in ((8, 8), (8, 7), (7, 8), (8, 9), (9, 8)):
+        share = (torch.tensor([8.75 - column, 8.75 - row]) - low) / (high - low)
+        aux[0, 0, row, column, :2] = share.clamp(1e-6, 1 - 1e-6).logit()
+    lost = loss({"lead": [lead], "aux": [aux]}, targets).box - loss({"lead": [lead]}, targets).box
+    # 1.75 is a quarter of a cell out of the constrained reach: IoU 15 / 17, less the distance term.
+    best = 15 / 17 - 0.25**2 / (4.25**2 + 4**2) if constraint else 1.0
+    assert lost.item() / loss.box_gain == pytest.approx(2 / 5 * (1 - best), abs=1e-4)
+
+
+def test_the_published_recipes_train_as_released() -> None:
+    released = {"p5": 10, "tiny": 10, "p6": 20}
+    for name, top_k in released.items():
+        lead, aux, reads, span = Assignment.of(load_recipe(name))
+        assert lead == OtaAssigner(top_k=top_k, anchor_t=4.0, reach=0.5)
+        assert aux == OtaAssigner(top_k=top_k, anchor_t=4.0, reach=1.0)
+        assert (reads, span) == ("lead", 2.0)
+
+
+@pytest.mark.parametrize("assigner", ["simple", "ota"])
+def test_nothing_waits_for_the_device_of_the_maps(assigner: str) -> None:
+    """The meta device holds no numbers: whoever asks it for one, or for a size that depends on one, fails."""
+    for mode in ("independent", "lead", "coarse-to-fine"):
+        recipe = load_recipe("p6", {"assigner": assigner, "aux_assignment": mode})
+        outputs = {
+            name: [level.detach().to("meta").requires_grad_() for level in random_maps("p6", 128, 2, 3, seed=1)]
+            for name in ("lead", "aux")
+        }
+        total = loss_of("p6", recipe, 3, 128)(outputs, random_targets(10, 2, 3, seed=1)).total
+        total.backward()
+        assert total.device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["independent", "lead", "coarse-to-fine"])
+def test_a_gpu_gives_the_loss_of_the_cpu_without_being_waited_for(mode: str) -> None:
+    recipe, targets = load_recipe("p6", {"aux_assignment": mode}), random_targets(60, 2, 3, seed=1)
+    maps = {name: [m.detach() for m in random_maps("p6", 128, 2, 3, seed)] for seed, name in enumerate(("lead", "aux"))}
     loss = loss_of("p6", recipe, 3, 128)
-    alone, other = (loss({"lead": maps, "aux": []}, targets).total for maps in (lead, aux))
-    both = loss({"lead": lead, "aux": aux}, targets).total
-    torch.testing.assert_close(both, alone + 0.25 * other)
-
-
-def test_auxiliary_heads_may_have_an_assigner_of_their_own_which_sees_the_lead_maps() -> None:
-    seen: list[Sequence[Tensor]] = []
-
-    class Coarse:
-        def __call__(self, maps: Sequence[Tensor], targets: Tensor, head: Head) -> list[Positives]:
-            seen.append(maps)
-            return SimpleAssigner(reach=1.0)(maps, targets, head)
-
-    recipe, targets = load_recipe("p6"), random_targets(10, 2, 3, seed=1)
-    lead, aux = (random_maps("p6", 128, 2, 3, seed) for seed in (1, 2))
-    head = Head.from_pixels(*HEADS["p6"])
-    coarse = Loss(head, classes=3, size_px=128, recipe=recipe, assigner=Coarse())
-    expected = (
-        loss_of("p6", recipe, 3, 128)({"lead": lead}, targets).total + 0.25 * coarse({"lead": aux}, targets).total
-    )
-    seen.clear()
-    mixed = Loss(head, classes=3, size_px=128, recipe=recipe, aux_assigner=Coarse())
-    torch.testing.assert_close(mixed({"lead": lead, "aux": aux}, targets).total, expected)
-    assert all(level is own for level, own in zip(seen[0], lead, strict=True))
+    there = {name: [level.cuda() for level in levels] for name, levels in maps.items()}
+    loss(there, targets)  # the first call loads kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        parts = loss(there, targets)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close([part.cpu() for part in parts], list(loss(maps, targets)))
 
 
 def test_half_precision_maps_give_the_loss_of_their_values() -> None:

@@ -1,5 +1,6 @@
 """Real photographs from the command line: a narrow detector learns to find blood cells."""
 
+import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import catscale
 import pytest
+from catscale.scaler.documents import dump_yaml
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,3 +38,32 @@ def test_a_narrow_detector_finds_blood_cells(
     )
     assert predicted.returncode == 0, predicted.stderr
     assert len(json.loads(predicted.stdout)[0]["detections"]) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("constraint", [True, False])
+@pytest.mark.parametrize("mode", ["none", "independent", "lead", "coarse-to-fine"])
+def test_every_assignment_of_table_6_and_7_learns(
+    cli: CommandLine, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, constraint: bool
+) -> None:
+    if mode == "none" and not constraint:
+        pytest.skip("without auxiliary heads there is nothing to constrain")
+    heads = "none" if mode == "none" else "auto"
+    cli("scale", "yolov7-tiny", "--width", "0.25", "--aux", heads, "-o", "narrow.yaml", cwd=tmp_path)
+    assignment = "lead" if mode == "none" else mode
+    settings = {"base": "quick", "assigner": "ota", "ota_top_k": 20, "aux_assignment": assignment}
+    (tmp_path / "ota.yaml").write_text(dump_yaml({**settings, "aux_constraint": constraint}))
+    command = f"train narrow.yaml --data {real_data / 'bccd'} --recipe ota.yaml --epochs 15 --size 160 --device cpu"
+    training = cli(*command.split(), "--name", "cells", cwd=tmp_path, timeout=580)
+    assert training.returncode == 0, training.stderr
+    with (tmp_path / "runs/train/cells/metrics.csv").open() as file:
+        epochs = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    first, last = (sum(epoch[part] for part in ("box", "obj", "cls")) for epoch in (epochs[0], epochs[-1]))
+    best = max(epochs, key=lambda epoch: epoch["ap"])
+    with capsys.disabled():
+        print(
+            f"\nBCCD, validation split, small-scale: {mode}, constraint {constraint}: loss {first:.3f} to {last:.3f}, "
+            f"AP50 {best['ap50']:.3f}, AP {best['ap']:.3f}"
+        )
+    assert last < 0.9 * first
+    assert best["ap50"] > 0.1  # boxes at random reach below 0.01
