@@ -25,6 +25,9 @@ def val(
     iou: Annotated[float | None, typer.Option(min=0, max=1, help="Threshold of the suppression: 0.65.")] = None,
     max_det: Annotated[int | None, typer.Option(min=1, help="Detections kept for each image: 300.")] = None,
     max_dets: Annotated[int, typer.Option(min=1, help="Detections of a class in an image that COCO counts.")] = 100,
+    rect: Annotated[
+        bool, typer.Option("--rect", help="Rectangles of the images' aspects, as published figures were made.")
+    ] = False,
     half: Annotated[bool, typer.Option("--half", help="Evaluate in half precision.")] = False,
     save: Annotated[Path | None, typer.Option(help="Folder for curves, confusions, detections and metrics.")] = None,
     device: DeviceOption = "auto",
@@ -42,7 +45,8 @@ def val(
     facts, which = folder.read_facts(), "last" if last else "best"
     folder.trained_weights(which)
     size = facts.size_px if size is None else size
-    check_size(size, folder.read_architecture().strides[-1], str(run))
+    stride = folder.read_architecture().strides[-1]
+    check_size(size, stride, str(run))
     if not (data or facts.data):
         raise InputError(f"{run}: was not trained here and names no data; name some with --data")
     dataset = open_dataset(data or facts.data)
@@ -61,7 +65,7 @@ def val(
     with sharing_cores(device), bar("evaluating") as progress:
         metrics, found = measure(
             model.half() if half else model,
-            val_batches(chosen, size_px=size, batch=batch or recipe.batch),
+            val_batches(chosen, size_px=size, batch=batch or recipe.batch, rect=rect, stride=stride),
             chosen,
             dataset,
             conf=recipe.conf if conf is None else conf,
@@ -75,7 +79,7 @@ def val(
         write_evaluation(save, metrics, found, chosen, dataset)
     if as_json:
         facts_of_it = {"run": str(run), "epoch": trained.epoch, "data": dataset.source, "split": split, "size": size}
-        print_json(facts_of_it | {"half": half} | metrics.to_json())
+        print_json(facts_of_it | {"half": half, "rect": rect} | metrics.to_json())
         return
     print_header(device)
     typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")

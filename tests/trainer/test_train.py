@@ -83,8 +83,8 @@ def test_a_run_folder_tells_all_about_the_run(arch: Architecture, data: Dataset,
         "best.safetensors",
         "last.safetensors",
         "last.state.pt",
-        "results.csv",
         "recipe.yaml",
+        "results.csv",
         "run.json",
     ]
     facts = json.loads((folder / "run.json").read_text())
