@@ -40,7 +40,10 @@ def save_weights(path: Path, model: nn.Module, header: WeightsHeader) -> None:
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with written(path) as beside:
-        save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
+        try:
+            save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
+        except SafetensorError as error:  # a full disk, in the library's own words
+            raise OSError(str(error)) from error
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -100,7 +103,10 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         InputError: the file cannot be written.
     """
     with written(path) as beside:
-        torch.save(dict(state), beside)
+        try:
+            torch.save(dict(state), beside)
+        except RuntimeError as error:  # what torch makes of a write that failed
+            raise OSError(f"{str(error).splitlines()[0]} (is the disk full?)") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The verb `train`. Torch is imported when it runs, not before."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..blocks.errors import InputError
-from .terminal import BatchOption, DeviceOption, bar, columns, device_of, listed, print_header
+from .terminal import DeviceOption, bar, columns, device_of, listed, print_header
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,16 +21,32 @@ if TYPE_CHECKING:
 def train(
     arch: Annotated[str | None, typer.Argument(help="Zoo name or architecture file; not needed to resume.")] = None,
     data: Annotated[str | None, typer.Option(help="data.yaml, COCO JSON or its folder, or shapes.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="p5, p6, tiny, quick, or a YAML file; p5 by default.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="p5, p6, tiny, custom, quick, or a YAML file; p5 by default.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the recipe's by default.")] = None,
-    batch: BatchOption = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Images in a forward pass, or auto: as many as fit; the recipe's by default.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the input in px; the architecture's by default.")] = None,
     device: DeviceOption = "auto",
+    devices: Annotated[
+        str | None, typer.Option(help="Several, with a process on each: 0,1 for CUDA devices, cpu,cpu to try it.")
+    ] = None,
+    amp: Annotated[
+        str | None,
+        typer.Option(help="Mixed precision: auto, fp32, bf16, fp16, bf16-backward; the recipe's by default."),
+    ] = None,
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the model (torch.compile) first.")] = False,
+    patience: Annotated[int | None, typer.Option(min=0, help="End after so many epochs without a better one.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Run whose weights to begin with, as far as they fit.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its last whole epoch.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from what it saved last.")] = None,
+    profile_steps: Annotated[
+        int | None, typer.Option(min=1, help="Time the parts of so many steps, print a table, and write nothing.")
+    ] = None,
 ) -> None:
     """Train a detector on a data set.
 
@@ -37,8 +55,11 @@ def train(
     from .recipe import load_recipe
     from .run_folder import RUNS, RunFolder, next_folder
 
+    if devices is not None:
+        _launch(devices)
     if resume is not None:
         given = {"--recipe": recipe, "--batch": batch, "--name": name, "--folder": folder, "--weights": weights}
+        given |= {"--amp": amp, "--compile": compile_ or None}
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
         facts = RunFolder(resume).read_facts()
@@ -46,15 +67,38 @@ def train(
         settings = RunFolder(resume).read_recipe()
         arch = arch or str(RunFolder(resume).architecture)
     else:
-        settings = load_recipe(recipe or "p5", {"batch": batch} if batch else None)
-    if epochs:
-        settings = settings.model_copy(update={"epochs": epochs})
+        settings = load_recipe(recipe or "p5", _overrides(batch, amp, compile_))
+    later = {"epochs": epochs, "patience": patience}
+    settings = settings.model_copy(update={key: value for key, value in later.items() if value is not None})
     if arch is None or data is None:
         raise InputError("train: name an architecture and its data, as in: catscale train yolov7-tiny --data shapes")
     if name is not None and folder is not None:
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
-    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None)
+    if profile_steps is not None:
+        _profile(arch, data, settings, size, device, profile_steps)
+        return
+    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None, batch == "auto")
+
+
+def _overrides(batch: str | None, amp: str | None, compile_: bool) -> dict[str, object] | None:
+    if batch not in (None, "auto") and not (batch.isdecimal() and int(batch)):
+        raise InputError(f"--batch {batch}: give a number of images from 1, or auto")
+    given = {"batch": int(batch) if batch and batch != "auto" else None, "amp": amp, "compile": compile_ or None}
+    return {key: value for key, value in given.items() if value is not None} or None
+
+
+def _launch(devices: str) -> None:
+    """Run this command once more for each device, and end as they do."""
+    from .distributed import launch
+
+    arguments, kept = iter(sys.argv[1:]), list[str]()
+    for argument in arguments:
+        if argument == "--devices":
+            next(arguments)
+        elif not argument.startswith("--devices="):
+            kept.append(argument)
+    raise typer.Exit(launch(devices, kept))
 
 
 def _train(
@@ -67,11 +111,12 @@ def _train(
     seed: int,
     weights: Path | None,
     resume: bool,
+    fit_batch: bool,
 ) -> None:
     from ..scaler.architecture import check_size
     from ..scaler.zoo import load
     from .data.sources import open_dataset
-    from .preflight import check_training
+    from .preflight import check_training, rank_from_environment
     from .run_folder import RunFolder, load_run
 
     base = load(ref)
@@ -80,12 +125,16 @@ def _train(
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
-    check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
+    if rank_from_environment():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 one process speaks for all
+    else:
+        check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
     if weights is not None:
         RunFolder(weights).trained_weights("best")
     device = device_of(device)
 
     from ..scaler.transfer import transfer
+    from .interruption import Interrupted
     from .loop import train as run_training
 
     start = None if weights is None else load_run(weights).model
@@ -98,6 +147,12 @@ def _train(
     if arch.classes != base.classes:
         typer.echo(f"{base.classes} classes become {arch.classes}, as in {data}: {listed(dataset.classes)}")
     _counts(arch, size)
+    if fit_batch:
+        from .memory_limits import fitting_batch
+
+        most = len(dataset.splits["train"].images)
+        recipe = fitting_batch(arch, recipe, size_px=size, device=device, images=most)
+        typer.echo(f"batch {recipe.batch} fits; {recipe.nominal_batch} images make an optimiser step")
     images = ", ".join(f"{len(split.images)} {name}" for name, split in dataset.splits.items())
     typer.echo(f"{data}: {images} images; {recipe.epochs} epochs of batch {recipe.batch} into {folder}")
     shown = False
@@ -116,19 +171,27 @@ def _train(
             if row.skipped:
                 typer.echo(f"epoch {row.epoch}: {row.skipped} batches left out: loss or gradient not finite", err=True)
 
-        result = run_training(
-            arch,
-            dataset,
-            recipe,
-            folder,
-            seed=seed,
-            device=device,
-            size_px=size,
-            on_epoch=epoch_line,
-            on_batch=progress,
-            initialise=initialise,
-            resume=resume,
-        )
+        try:
+            result = run_training(
+                arch,
+                dataset,
+                recipe,
+                folder,
+                seed=seed,
+                device=device,
+                size_px=size,
+                on_epoch=epoch_line,
+                on_batch=progress,
+                on_event=lambda event: typer.echo(event, err=True),
+                initialise=initialise,
+                resume=resume,
+            )
+        except Interrupted as interrupted:
+            if not rank_from_environment():
+                typer.echo(f"error: {interrupted}", err=True)
+            raise typer.Exit(interrupted.exit_code) from None
+    if result.epochs < recipe.epochs:
+        typer.echo(f"Ended after epoch {result.epochs}: {RunFolder(result.folder).read_facts().reason}")
     best = f"Best epoch {result.best_epoch}: AP50 {result.ap50:.4f}, AP {result.ap:.4f}"
     typer.echo(f"{best}; {result.seconds:.0f} s in all")
     typer.echo(f"Results saved to {result.folder}")
@@ -137,3 +200,26 @@ def _train(
 def _counts(arch: "Architecture", size: int) -> None:
     cost = arch.cost(size)
     typer.echo(f"{arch.name}: {cost.params:,} params, {cost.flops('paper') / 1e9:.2f} GFLOPs at {size} px")
+
+
+def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: str, steps: int) -> None:
+    """Print where the time of a step goes."""
+    from ..scaler.zoo import load
+    from .data.sources import open_dataset
+    from .preflight import check_data
+
+    arch, dataset = load(ref), open_dataset(data)
+    size = arch.size if size is None else size
+    arch = arch.replace(classes=len(dataset.classes))
+    check_data(arch, dataset, size)
+    device = device_of(device)
+
+    from .step_profile import profile_steps
+    from .threads import sharing_cores
+
+    print_header(device)
+    _counts(arch, size)
+    with sharing_cores(device):
+        found = profile_steps(arch, dataset, recipe, steps=steps, size_px=size, device=device)
+    typer.echo(f"{data}: a step of batch {found.batch}, {found.precision}, median of {steps}:")
+    typer.echo("\n".join(found.lines()))

@@ -1,6 +1,6 @@
 """The training loss: boxes by complete IoU, soft objectness, classes; which cells answer is the assigner's part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,6 +72,8 @@ class Loss:
         self.cls_gain = recipe.cls * 3 / levels * classes / 80
         self.aux_gain = recipe.aux
         self.smoothing = recipe.label_smoothing
+        # What means over positives divide by; processes that share a batch put in their share of the batch's count.
+        self.positives: Callable[[Tensor], Tensor] = lambda count: count.clamp(min=1)
         self.assigner = assigner or SimpleAssigner(anchor_t=recipe.anchor_t)
         self.aux_assigner = aux_assigner or self.assigner
 
@@ -104,7 +106,7 @@ class Loss:
         """Box, objectness and class terms, summed over levels (whose shapes differ), objectness with level weights."""
         box = obj = cls = maps[0].new_zeros(())
         for logits, places, anchors, weight in zip(maps, positives, self.head.anchors, self.weights, strict=True):
-            count = max(len(places.target), 1)
+            count = self.positives(logits.new_tensor(len(places.target)))
             _, kinds, rows, columns, fields = logits.shape
             cell = ((places.image * kinds + places.anchor) * rows + places.row) * columns + places.column
             flat = logits.reshape(-1, fields)

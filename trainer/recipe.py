@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from ..scaler.documents import parse, read_yaml
 from .data.augment import Augment
 
 BUILT_IN = Path(__file__).parent / "recipes"
+Amp = Literal["auto", "fp32", "bf16", "fp16", "bf16-backward"]
 
 
 class Recipe(BaseModel):
@@ -21,14 +22,20 @@ class Recipe(BaseModel):
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)  # images in a forward pass
     nominal_batch: int = Field(ge=1)  # images in an optimiser step: smaller batches accumulate
+    optimiser: Literal["sgd", "adamw"]
+    schedule: Literal["cosine", "linear"]
     lr0: float = Field(gt=0)
-    lrf: float = Field(gt=0, le=1)  # the cosine ends at lr0 * lrf
-    momentum: float = Field(ge=0, lt=1)
+    lrf: float = Field(gt=0, le=1)  # the schedule ends at lr0 * lrf
+    momentum: float = Field(ge=0, lt=1)  # AdamW's first beta
     weight_decay: float = Field(ge=0)  # of convolution weights, for an optimiser step of `nominal_batch` images
     warmup_epochs: float = Field(ge=0)
     warmup_iterations_min: int = Field(ge=0)  # warm-up lasts at least this many batches
     warmup_momentum: float = Field(ge=0, lt=1)
     warmup_bias_lr: float = Field(ge=0)
+    clip_norm: float = Field(ge=0)  # longer gradients are shortened to this norm; 0: none is
+    patience: int = Field(ge=0)  # epochs without a better one that end the training; 0: all epochs are run
+    amp: Amp  # mixed precision: see `trainer/precision.py`
+    compile: bool  # by torch.compile: a minute or more before the first step, for faster ones
     box: float = Field(ge=0)  # gains of the loss's terms
     obj: float = Field(ge=0)
     cls: float = Field(ge=0)
@@ -44,7 +51,7 @@ class Recipe(BaseModel):
 
 
 def load_recipe(ref: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name ("p5", "p6", "tiny", "quick") or from a YAML file, with some settings replaced.
+    """A recipe by name ("p5", "p6", "tiny", "custom", "quick") or from a YAML file, with some settings replaced.
 
     A file either says every setting or begins with `base:`, a built-in recipe's name, and says what differs.
     `overrides` are settings as in a file; `augment` there replaces only the changes that it names.

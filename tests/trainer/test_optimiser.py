@@ -51,13 +51,13 @@ def test_warm_up_rises_linearly_from_its_start_values() -> None:
     plan = schedule()  # 3 epochs of 500 batches
     start, half = plan.at(0, 0), plan.at(1, 250)
     assert (start.lr, start.bias_lr, start.momentum, start.accumulate) == (0, 0.1, 0.8, 1)
-    lr = 0.01 * plan.cosine(1)
+    lr = 0.01 * plan.factor(1)
     assert half.lr == pytest.approx(lr / 2)
     assert half.bias_lr == pytest.approx((0.1 + lr) / 2)
     assert half.momentum == pytest.approx((0.8 + 0.937) / 2)
     assert half.accumulate == round(2.5)
     after = plan.at(3, 1)
-    assert after.lr == after.bias_lr == pytest.approx(0.01 * plan.cosine(3))
+    assert after.lr == after.bias_lr == pytest.approx(0.01 * plan.factor(3))
     assert (after.momentum, after.accumulate) == (0.937, 4)
 
 
@@ -75,7 +75,7 @@ def test_without_warm_up_the_first_batch_has_the_full_rate() -> None:
 
 def test_the_cosine_falls_per_epoch_towards_its_end_without_reaching_it() -> None:
     plan = schedule()
-    factors = [plan.cosine(epoch) for epoch in range(300)]
+    factors = [plan.factor(epoch) for epoch in range(300)]
     assert factors[0] == 1
     assert factors[150] == pytest.approx(0.55)
     assert factors == sorted(factors, reverse=True)

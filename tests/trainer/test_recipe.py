@@ -10,7 +10,12 @@ from catscale.trainer.recipe import load_recipe, recipe_names
 
 @pytest.mark.parametrize(
     ("name", "lrf", "obj", "cls", "translate", "scale"),  # the published hyper-parameters
-    [("p5", 0.1, 0.7, 0.3, 0.2, 0.9), ("p6", 0.2, 0.7, 0.3, 0.2, 0.9), ("tiny", 0.01, 1.0, 0.5, 0.1, 0.5)],
+    [
+        ("p5", 0.1, 0.7, 0.3, 0.2, 0.9),
+        ("p6", 0.2, 0.7, 0.3, 0.2, 0.9),
+        ("tiny", 0.01, 1.0, 0.5, 0.1, 0.5),
+        ("custom", 0.1, 0.7, 0.3, 0.2, 0.5),
+    ],
 )
 def test_published_recipes(name: str, lrf: float, obj: float, cls: float, translate: float, scale: float) -> None:
     recipe = load_recipe(name)
@@ -23,7 +28,7 @@ def test_published_recipes(name: str, lrf: float, obj: float, cls: float, transl
 
 
 def test_every_built_in_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
-    assert recipe_names() == ("p5", "p6", "quick", "tiny")
+    assert recipe_names() == ("custom", "p5", "p6", "quick", "tiny")
     for name in recipe_names():
         path = tmp_path / f"{name}.yaml"
         path.write_text(dump_yaml(load_recipe(name).model_dump()))
@@ -47,7 +52,7 @@ def test_a_file_says_what_differs_from_its_base_and_overrides_come_last(tmp_path
         ("base: p5\naugment: {fliplf: 1}\n", r"mine\.yaml: augment: unknown key 'fliplf'; did you mean 'fliplr'\?"),
         ("base: p5\nepochs: 0\n", r"mine\.yaml: epochs: input should be greater than or equal to 1, not 0"),
         ("base: p5\nmomentum: high\n", r"mine\.yaml: momentum: .*valid number.*, not 'high'"),
-        ("base: p7\n", r"mine\.yaml: base: no recipe 'p7'; known: p5, p6, quick, tiny"),
+        ("base: p7\n", r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, quick, tiny"),
         ("epochs: 3\n", r"mine\.yaml: 'batch' is missing"),
         ("base: p5\nlr0: .nan\n", r"mine\.yaml: lr0: .*, not nan"),
         ("base: p5\nema_tau: .inf\n", r"mine\.yaml: ema_tau: .*, not inf"),

@@ -44,6 +44,8 @@ def train_batches(
     epoch: int,
     cache: bool = True,
     threads: int | None = None,
+    first: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """One epoch of a split: every image once, in an order drawn from (seed, epoch), augmented; the rest comes last.
 
@@ -56,6 +58,9 @@ def train_batches(
         epoch: from 0.
         cache: keep the decoded images for the next epoch, where they fit into memory.
         threads: that make batches ahead; a share of the processor's cores where None. No batch depends on it.
+        first: images that an interrupted epoch has seen already; the batches go on behind them.
+        share: this process and how many there are: it takes every so manieth image of each batch. A last batch that
+            is too small for each to have one is left out by all.
 
     Raises:
         InputError: when a batch is taken: an image cannot be decoded or is not of the size that was stated.
@@ -72,7 +77,9 @@ def train_batches(
 
         return _batch(split, images, chosen, change)
 
-    return _ahead(make, len(split.images), batch, threads)
+    rank, size = share
+    places = [range(start, min(start + batch, len(order))) for start in range(first, len(order), max(batch, 1))]
+    return _ahead(make, [whole[rank::size] for whole in places if len(whole) >= size], batch, threads)
 
 
 def val_batches(
@@ -84,7 +91,9 @@ def val_batches(
     def make(positions: range) -> Batch:
         return _batch(split, images, positions, lambda row, image, boxes, labels: (image, boxes, labels))
 
-    return _ahead(make, len(split.images), batch, threads)
+    count = len(split.images)
+    places = [range(start, min(start + batch, count)) for start in range(0, count, max(batch, 1))]
+    return _ahead(make, places, batch, threads)
 
 
 _Sample = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, boxes, labels
@@ -112,8 +121,8 @@ def _batch(split: Split, images: ImageMemory, chosen: Sequence[int], change: _Ch
     )
 
 
-def _ahead(make: Callable[[range], Batch], count: int, batch: int, threads: int | None) -> Iterator[Batch]:
-    """Make the batches of `count` positions in order, a few ahead of the one that is taken.
+def _ahead(make: Callable[[range], Batch], places: Sequence[range], batch: int, threads: int | None) -> Iterator[Batch]:
+    """Make the batches of these positions in order, a few ahead of the one that is taken.
 
     What goes wrong in a thread is raised where its batch is taken. A caller that stops early closes the generator,
     which drops the batches not begun and waits for the others; no thread is left.
@@ -124,8 +133,8 @@ def _ahead(make: Callable[[range], Batch], count: int, batch: int, threads: int 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="catscale-data")
     ahead: deque[Future[Batch]] = deque()
     try:
-        for start in range(0, count, batch):
-            ahead.append(pool.submit(make, range(start, min(start + batch, count))))
+        for positions in places:
+            ahead.append(pool.submit(make, positions))
             if len(ahead) > threads:
                 yield ahead.popleft().result()
         while ahead:
