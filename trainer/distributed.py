@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd import Function
 
 from ..blocks.errors import InputError
 
@@ -72,6 +72,27 @@ def joined(device: torch.device) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+class _Sum(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _summed(x: Tensor) -> Tensor:
+    """The sum of a tensor over all processes; the gradient is that of the sum of all processes' losses."""
+    summed = _Sum.apply(x)
+    assert isinstance(summed, Tensor)
+    return summed
+
+
 class SyncedNorm(nn.BatchNorm2d):
     """Batch norm over the images of all processes, on any device: (B, C, H, W) to the same.
 
@@ -83,7 +104,7 @@ class SyncedNorm(nn.BatchNorm2d):
             return super().forward(input)
         x = input.float()
         pixels = x.new_tensor([x.numel() / x.shape[1]])
-        sums = all_reduce(torch.cat((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), pixels)))
+        sums = _summed(torch.cat((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), pixels)))
         channels, count = x.shape[1], sums[-1].detach()
         mean = sums[:channels] / count
         variance = (sums[channels:-1] / count - mean.square()).clamp(min=0)

@@ -73,8 +73,8 @@ def profile_steps(
     place = torch.device(device)
     step = Stepper(arch, recipe, device=place, size_px=size_px)
     step.model.train()
-    batches = _endless(dataset.splits["train"], recipe, size_px)
-    rows = [_timed(step, batches, place) for _ in range(WARM + steps)]
+    batches = endless(dataset.splits["train"], recipe, size_px)
+    rows = [timed(step, batches, place) for _ in range(WARM + steps)]
     batches.close()
     return StepProfile(
         batch=min(recipe.batch, len(dataset.splits["train"].images)),
@@ -84,7 +84,7 @@ def profile_steps(
     )
 
 
-def _timed(step: Stepper, batches: Iterator[Batch], device: torch.device) -> tuple[float, ...]:
+def timed(step: Stepper, batches: Iterator[Batch], device: torch.device) -> tuple[float, ...]:
     """Seconds of the parts of one step."""
     wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     marks = [time.perf_counter()]
@@ -107,7 +107,7 @@ def _timed(step: Stepper, batches: Iterator[Batch], device: torch.device) -> tup
     return tuple(after - before for before, after in pairwise(marks))
 
 
-def _endless(split: Split, recipe: Recipe, size_px: int) -> Generator[Batch, None, None]:
+def endless(split: Split, recipe: Recipe, size_px: int) -> Generator[Batch, None, None]:
     """Batches of one size, epoch after epoch."""
     whole, epoch = min(recipe.batch, len(split.images)), 0
     while True:
