@@ -85,6 +85,11 @@ def put_weights(tensors: Mapping[str, Tensor], model: nn.Module, where: Path) ->
         InputError: a name or a shape differs; the first is named.
     """
     own = model.state_dict()
+    if any(_is_norm(name) for name in own) and not any(map(_is_norm, tensors)):
+        raise InputError(
+            f"{where}: weights of a deploy model, whose batch norms are folded into its convolutions: they cannot be "
+            "trained on; take the weights that the training wrote"
+        )
     for name in sorted(own.keys() ^ tensors.keys()):
         raise InputError(
             f"{where}: weights of another architecture: {name} is {'missing' if name in own else 'unknown'}"
@@ -94,6 +99,10 @@ def put_weights(tensors: Mapping[str, Tensor], model: nn.Module, where: Path) ->
             shapes = f"{tuple(value.shape)} instead of {tuple(own[name].shape)}"
             raise InputError(f"{where}: weights of another architecture: {name} is {shapes}")
     model.load_state_dict(dict(tensors))
+
+
+def _is_norm(name: str) -> bool:
+    return name.endswith("norm.running_var")
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

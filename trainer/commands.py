@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..scaler.architecture import Architecture
+    from .data.records import Dataset
     from .recipe import Recipe
     from .run_folder import EpochRow
 
@@ -76,7 +77,7 @@ def train(
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
     if profile_steps is not None:
-        _profile(arch, data, settings, size, device, profile_steps)
+        _profile(arch, data, settings, size, device, profile_steps, batch == "auto")
         return
     _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None, batch == "auto")
 
@@ -148,11 +149,7 @@ def _train(
         typer.echo(f"{base.classes} classes become {arch.classes}, as in {data}: {listed(dataset.classes)}")
     _counts(arch, size)
     if fit_batch:
-        from .memory_limits import fitting_batch
-
-        most = len(dataset.splits["train"].images)
-        recipe = fitting_batch(arch, recipe, size_px=size, device=device, images=most)
-        typer.echo(f"batch {recipe.batch} fits; {recipe.nominal_batch} images make an optimiser step")
+        recipe = _fitted(arch, dataset, recipe, size, device)
     images = ", ".join(f"{len(split.images)} {name}" for name, split in dataset.splits.items())
     typer.echo(f"{data}: {images} images; {recipe.epochs} epochs of batch {recipe.batch} into {folder}")
     shown = False
@@ -197,12 +194,21 @@ def _train(
     typer.echo(f"Results saved to {result.folder}")
 
 
+def _fitted(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: int, device: str) -> "Recipe":
+    from .memory_limits import fitting_batch
+
+    most = len(dataset.splits["train"].images)
+    fitted = fitting_batch(arch, recipe, size_px=size, device=device, images=most)
+    typer.echo(f"batch {fitted.batch} fits; {fitted.nominal_batch} images make an optimiser step")
+    return fitted
+
+
 def _counts(arch: "Architecture", size: int) -> None:
     cost = arch.cost(size)
     typer.echo(f"{arch.name}: {cost.params:,} params, {cost.flops('paper') / 1e9:.2f} GFLOPs at {size} px")
 
 
-def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: str, steps: int) -> None:
+def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: str, steps: int, fit_batch: bool) -> None:
     """Print where the time of a step goes."""
     from ..scaler.zoo import load
     from .data.sources import open_dataset
@@ -219,6 +225,8 @@ def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: st
 
     print_header(device)
     _counts(arch, size)
+    if fit_batch:
+        recipe = _fitted(arch, dataset, recipe, size, device)
     with sharing_cores(device):
         found = profile_steps(arch, dataset, recipe, steps=steps, size_px=size, device=device)
     typer.echo(f"{data}: a step of batch {found.batch}, {found.precision}, median of {steps}:")

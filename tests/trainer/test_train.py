@@ -11,8 +11,8 @@ import pytest
 import torch
 from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture
-from catscale.scaler.build import build
-from catscale.trainer.checkpoint import load_state, read_header
+from catscale.scaler.build import build, deploy
+from catscale.trainer.checkpoint import WeightsHeader, load_state, load_weights, read_header, save_weights
 from catscale.trainer.data.loader import Batch, train_batches
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
@@ -274,6 +274,15 @@ def test_three_levels_with_auxiliary_heads_and_fewer_anchors_train(data: Dataset
     heads = {name: value for name, value in load_run(tmp_path / "run").model.named_parameters() if "detect." in name}
     assert [len(value) for name, value in heads.items() if name.endswith("aux.p4.conv.bias")] == [5 + arch.classes]
     assert not [name for name, value in heads.items() if torch.equal(value, fresh[name])]
+
+
+def test_a_deploy_model_is_named_as_such_where_weights_to_train_are_asked_for(
+    arch: Architecture, data: Dataset, tmp_path: Path
+) -> None:
+    header = WeightsHeader(arch.name, arch.fingerprint, SIZE_PX, data.classes, data.category_ids, 1, 0.0, 0.0)
+    save_weights(tmp_path / "deployed.safetensors", deploy(build(arch).eval()), header)
+    with pytest.raises(InputError, match=r"deployed\.safetensors: weights of a deploy model, whose batch norms are"):
+        load_weights(tmp_path / "deployed.safetensors", build(arch))
 
 
 def test_the_state_is_plain_data(arch: Architecture, data: Dataset, tmp_path: Path) -> None:
