@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -130,9 +130,10 @@ def written(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed, or never made
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            beside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

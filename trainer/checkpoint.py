@@ -40,7 +40,10 @@ def save_weights(path: Path, model: nn.Module, header: WeightsHeader) -> None:
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with written(path) as beside:
-        save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
+        try:
+            save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
+        except SafetensorError as error:  # a full disk, in the library's own words
+            raise OSError(str(error)) from error
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -82,6 +85,11 @@ def put_weights(tensors: Mapping[str, Tensor], model: nn.Module, where: Path) ->
         InputError: a name or a shape differs; the first is named.
     """
     own = model.state_dict()
+    if any(_is_norm(name) for name in own) and not any(map(_is_norm, tensors)):
+        raise InputError(
+            f"{where}: weights of a deploy model, whose batch norms are folded into its convolutions: they cannot be "
+            "trained on; take the weights that the training wrote"
+        )
     for name in sorted(own.keys() ^ tensors.keys()):
         raise InputError(
             f"{where}: weights of another architecture: {name} is {'missing' if name in own else 'unknown'}"
@@ -93,6 +101,10 @@ def put_weights(tensors: Mapping[str, Tensor], model: nn.Module, where: Path) ->
     model.load_state_dict(dict(tensors))
 
 
+def _is_norm(name: str) -> bool:
+    return name.endswith("norm.running_var")
+
+
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a training's state (tensors, numbers, strings, and dicts and lists of them), whole or not at all.
 
@@ -100,7 +112,10 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         InputError: the file cannot be written.
     """
     with written(path) as beside:
-        torch.save(dict(state), beside)
+        try:
+            torch.save(dict(state), beside)
+        except RuntimeError as error:  # what torch makes of a write that failed
+            raise OSError(f"{str(error).splitlines()[0]} (is the disk full?)") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The verb `train`. Torch is imported when it runs, not before."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..blocks.errors import InputError
-from .terminal import BatchOption, DeviceOption, bar, columns, device_of, listed, print_header, print_metrics
+from .terminal import DeviceOption, bar, columns, device_of, listed, print_header, print_metrics
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,21 +22,37 @@ if TYPE_CHECKING:
 def train(
     arch: Annotated[str | None, typer.Argument(help="Zoo name or architecture file; not needed to resume.")] = None,
     data: Annotated[str | None, typer.Option(help="data.yaml, COCO JSON or its folder, or shapes.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="p5, p6, tiny, quick, or a YAML file; p5 by default.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="p5, p6, tiny, custom, quick, or a YAML file; p5 by default.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the recipe's by default.")] = None,
-    batch: BatchOption = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Images in a forward pass, or auto: as many as fit; the recipe's by default.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the input in px; the architecture's by default.")] = None,
     anchors: Annotated[
         str | None, typer.Option(help="keep or auto (fitted to the data); the recipe's by default.")
     ] = None,
     device: DeviceOption = "auto",
+    devices: Annotated[
+        str | None, typer.Option(help="Several, with a process on each: 0,1 for CUDA devices, cpu,cpu to try it.")
+    ] = None,
+    amp: Annotated[
+        str | None,
+        typer.Option(help="Mixed precision: auto, fp32, bf16, fp16, bf16-backward; the recipe's by default."),
+    ] = None,
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the model (torch.compile) first.")] = False,
+    patience: Annotated[int | None, typer.Option(min=0, help="End after so many epochs without a better one.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and augmentation; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Run whose weights to begin with, as far as they fit.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from its last whole epoch.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from what it saved last.")] = None,
     logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow, wandb, or several, with commas.")] = None,
     pictures: Annotated[bool, typer.Option(help="Draw curves, confusions, labels and batches into the run.")] = True,
+    profile_steps: Annotated[
+        int | None, typer.Option(min=1, help="Time the parts of so many steps, print a table, and write nothing.")
+    ] = None,
 ) -> None:
     """Train a detector on a data set.
 
@@ -44,15 +62,11 @@ def train(
     from .recipe import load_recipe
     from .run_folder import RUNS, RunFolder, next_folder
 
+    if devices is not None:
+        _launch(devices)
     if resume is not None:
-        given = {
-            "--recipe": recipe,
-            "--batch": batch,
-            "--anchors": anchors,
-            "--name": name,
-            "--folder": folder,
-            "--weights": weights,
-        }
+        given = {"--recipe": recipe, "--batch": batch, "--anchors": anchors, "--name": name, "--folder": folder}
+        given |= {"--weights": weights, "--amp": amp, "--compile": compile_ or None}
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
         facts = RunFolder(resume).read_facts()
@@ -60,17 +74,42 @@ def train(
         settings = RunFolder(resume).read_recipe()
         arch = arch or str(RunFolder(resume).architecture)
     else:
-        changes = {"batch": batch, "anchors": anchors}
-        settings = load_recipe(recipe or "p5", {key: value for key, value in changes.items() if value is not None})
-    if epochs:
-        settings = settings.model_copy(update={"epochs": epochs})
+        settings = load_recipe(recipe or "p5", _overrides(batch, anchors, amp, compile_))
+    later = {"epochs": epochs, "patience": patience}
+    settings = settings.model_copy(update={key: value for key, value in later.items() if value is not None})
     if arch is None or data is None:
         raise InputError("train: name an architecture and its data, as in: catscale train yolov7-tiny --data shapes")
     if name is not None and folder is not None:
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
-    loggers = logger_names(logger)
-    _train(arch, data, settings, target, size, device, seed or 0, weights, resume is not None, loggers, pictures)
+    if profile_steps is not None:
+        _profile(arch, data, settings, size, device, profile_steps, batch == "auto")
+        return
+    loggers, fit_batch = logger_names(logger), batch == "auto"
+    _train(
+        arch, data, settings, target, size, device, seed or 0, weights, resume is not None, fit_batch, loggers, pictures
+    )
+
+
+def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_: bool) -> dict[str, object] | None:
+    if batch not in (None, "auto") and not (batch.isdecimal() and int(batch)):
+        raise InputError(f"--batch {batch}: give a number of images from 1, or auto")
+    images = int(batch) if batch and batch != "auto" else None
+    given = {"batch": images, "anchors": anchors, "amp": amp, "compile": compile_ or None}
+    return {key: value for key, value in given.items() if value is not None} or None
+
+
+def _launch(devices: str) -> None:
+    """Run this command once more for each device, and end as they do."""
+    from .distributed import launch
+
+    arguments, kept = iter(sys.argv[1:]), list[str]()
+    for argument in arguments:
+        if argument == "--devices":
+            next(arguments)
+        elif not argument.startswith("--devices="):
+            kept.append(argument)
+    raise typer.Exit(launch(devices, kept))
 
 
 def _train(
@@ -83,6 +122,7 @@ def _train(
     seed: int,
     weights: Path | None,
     resume: bool,
+    fit_batch: bool,
     loggers: list[str],
     pictures: bool,
 ) -> None:
@@ -91,7 +131,7 @@ def _train(
     from .companions import accompanied
     from .data.leaks import leak_warnings
     from .data.sources import open_dataset
-    from .preflight import check_training
+    from .preflight import check_training, rank_from_environment
     from .run_folder import RunFolder, load_run
 
     base = load(ref)
@@ -100,9 +140,13 @@ def _train(
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
-    check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
-    for warning in leak_warnings(dataset):
-        typer.echo(f"warning: {warning}", err=True)
+    if rank_from_environment():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 one process speaks for all
+        loggers, pictures = [], False
+    else:
+        check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
+        for warning in leak_warnings(dataset):
+            typer.echo(f"warning: {warning}", err=True)
     if not resume:  # a run has its anchors in its architecture
         arch = _anchored(arch, dataset, recipe, size, seed)
     if weights is not None:
@@ -110,6 +154,7 @@ def _train(
     device = device_of(device)
 
     from ..scaler.transfer import transfer
+    from .interruption import Interrupted
     from .loop import train as run_training
 
     start = None if weights is None else load_run(weights).model
@@ -122,6 +167,8 @@ def _train(
     if arch.classes != base.classes:
         typer.echo(f"{base.classes} classes become {arch.classes}, as in {data}: {listed(dataset.classes)}")
     _counts(arch, size)
+    if fit_batch:
+        recipe = _fitted(arch, dataset, recipe, size, device)
     images = ", ".join(f"{len(split.images)} {name}" for name, split in dataset.splits.items())
     typer.echo(f"{data}: {images} images; {recipe.epochs} epochs of batch {recipe.batch} into {folder}")
     shown = False
@@ -143,19 +190,27 @@ def _train(
                 typer.echo(f"epoch {row.epoch}: {row.skipped} batches left out: loss or gradient not finite", err=True)
             after_epoch(row)
 
-        result = run_training(
-            arch,
-            dataset,
-            recipe,
-            folder,
-            seed=seed,
-            device=device,
-            size_px=size,
-            on_epoch=epoch_line,
-            on_batch=progress,
-            initialise=initialise,
-            resume=resume,
-        )
+        try:
+            result = run_training(
+                arch,
+                dataset,
+                recipe,
+                folder,
+                seed=seed,
+                device=device,
+                size_px=size,
+                on_epoch=epoch_line,
+                on_batch=progress,
+                on_event=lambda event: typer.echo(event, err=True),
+                initialise=initialise,
+                resume=resume,
+            )
+        except Interrupted as interrupted:
+            if not rank_from_environment():
+                typer.echo(f"error: {interrupted}", err=True)
+            raise typer.Exit(interrupted.exit_code) from None
+    if result.epochs < recipe.epochs:
+        typer.echo(f"Ended after epoch {result.epochs}: {RunFolder(result.folder).read_facts().reason}")
     best = f"Best epoch {result.best_epoch}: AP50 {result.ap50:.4f}, AP {result.ap:.4f}"
     typer.echo(f"{best}; {result.seconds:.0f} s in all")
     if pictures:
@@ -178,6 +233,40 @@ def _anchored(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: 
     return settled.arch
 
 
+def _fitted(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: int, device: str) -> "Recipe":
+    from .memory_limits import fitting_batch
+
+    most = len(dataset.splits["train"].images)
+    fitted = fitting_batch(arch, recipe, size_px=size, device=device, images=most)
+    typer.echo(f"batch {fitted.batch} fits; {fitted.nominal_batch} images make an optimiser step")
+    return fitted
+
+
 def _counts(arch: "Architecture", size: int) -> None:
     cost = arch.cost(size)
     typer.echo(f"{arch.name}: {cost.params:,} params, {cost.flops('paper') / 1e9:.2f} GFLOPs at {size} px")
+
+
+def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: str, steps: int, fit_batch: bool) -> None:
+    """Print where the time of a step goes."""
+    from ..scaler.zoo import load
+    from .data.sources import open_dataset
+    from .preflight import check_data
+
+    arch, dataset = load(ref), open_dataset(data)
+    size = arch.size if size is None else size
+    arch = arch.replace(classes=len(dataset.classes))
+    check_data(arch, dataset, size)
+    device = device_of(device)
+
+    from .step_profile import profile_steps
+    from .threads import sharing_cores
+
+    print_header(device)
+    _counts(arch, size)
+    if fit_batch:
+        recipe = _fitted(arch, dataset, recipe, size, device)
+    with sharing_cores(device):
+        found = profile_steps(arch, dataset, recipe, steps=steps, size_px=size, device=device)
+    typer.echo(f"{data}: a step of batch {found.batch}, {found.precision}, median of {steps}:")
+    typer.echo("\n".join(found.lines()))

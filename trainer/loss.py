@@ -1,6 +1,6 @@
 """The training loss: boxes by complete IoU, soft objectness, classes; which cells answer is the assigner's part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -105,6 +105,8 @@ class Loss:
         self.aux_gain = recipe.aux
         self.smoothing = recipe.label_smoothing
         self.assignment = assignment or Assignment.of(recipe)
+        # What means over positives divide by; processes that share a batch put in their share of the batch's count.
+        self.positives: Callable[[Tensor], Tensor] = lambda count: count.clamp(min=1)
 
     def __call__(self, outputs: Mapping[str, Sequence[Tensor]], targets: Tensor) -> LossParts:
         """The loss of a batch.
@@ -142,7 +144,7 @@ class Loss:
         for logits, places, anchors, weight in zip(maps, positives, self.head.anchors, self.weights, strict=True):
             _, kinds, rows, columns, fields = logits.shape
             counts = logits.new_ones(len(places.target)) if places.weight is None else places.weight
-            count = counts.sum().clamp(min=1)
+            count = self.positives(counts.sum())
             cell = ((places.image * kinds + places.anchor) * rows + places.row) * columns + places.column
             flat = logits.reshape(-1, fields)
             # Not flat[cell]: the gradient of an index sums repeated cells in any order when threads share the work.

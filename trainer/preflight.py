@@ -1,5 +1,7 @@
 """What must fit before a training starts: architecture, data, recipe, run folder. No torch: mistakes show at once."""
 
+import os
+
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture, check_size
 from .data.records import Dataset
@@ -42,6 +44,11 @@ def check_training(
     return facts
 
 
+def rank_from_environment() -> int:
+    """This process's place among those that a launcher started together; 0 without one. It alone writes and speaks."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
     """Hold architecture and data against each other.
 
@@ -70,7 +77,7 @@ def _check_resume(run: RunFolder, wanted: RunFacts, recipe: Recipe) -> None:
         was, now = getattr(facts, name), getattr(wanted, name)
         if was != now:
             raise InputError(f"{run.path}: cannot go on with {name} {now!r}: it began with {was!r}")
-    same = before.model_dump() | {"epochs": recipe.epochs}
+    same = before.model_dump() | {"epochs": recipe.epochs, "patience": recipe.patience}
     if different := [key for key, value in recipe.model_dump().items() if value != same[key]]:
         raise InputError(f"{run.path}: cannot go on with another recipe: {', '.join(different)} differ")
     if recipe.epochs < before.epochs:

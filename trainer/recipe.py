@@ -11,6 +11,7 @@ from ..scaler.documents import parse, read_yaml
 from .data.settings import Augment, Cache
 
 BUILT_IN = Path(__file__).parent / "recipes"
+Amp = Literal["auto", "fp32", "bf16", "fp16", "bf16-backward"]
 
 
 def _wanted(value: Any) -> Any:
@@ -35,14 +36,20 @@ class Recipe(BaseModel):
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)  # images in a forward pass
     nominal_batch: int = Field(ge=1)  # images in an optimiser step: smaller batches accumulate
+    optimiser: Literal["sgd", "adamw"]
+    schedule: Literal["cosine", "linear"]
     lr0: float = Field(gt=0)
-    lrf: float = Field(gt=0, le=1)  # the cosine ends at lr0 * lrf
-    momentum: float = Field(ge=0, lt=1)
+    lrf: float = Field(gt=0, le=1)  # the schedule ends at lr0 * lrf
+    momentum: float = Field(ge=0, lt=1)  # AdamW's first beta
     weight_decay: float = Field(ge=0)  # of convolution weights, for an optimiser step of `nominal_batch` images
     warmup_epochs: float = Field(ge=0)
     warmup_iterations_min: int = Field(ge=0)  # warm-up lasts at least this many batches
     warmup_momentum: float = Field(ge=0, lt=1)
     warmup_bias_lr: float = Field(ge=0)
+    clip_norm: float = Field(ge=0)  # longer gradients are shortened to this norm; 0: none is
+    patience: int = Field(ge=0)  # epochs without a better one that end the training; 0: all epochs are run
+    amp: Amp  # mixed precision: see `trainer/precision.py`
+    compile: bool  # by torch.compile: a minute or more before the first step, for faster ones
     box: float = Field(ge=0)  # gains of the loss's terms
     obj: float = Field(ge=0)
     cls: float = Field(ge=0)

@@ -40,6 +40,7 @@ class EpochRow:
     ap75: float
     train_seconds: float
     val_seconds: float
+    data_seconds: float = 0.0  # of training, spent waiting for batches
 
     @property
     def fitness(self) -> float:
@@ -71,6 +72,7 @@ class RunFacts:
     ap: float = 0.0  # of the best epoch
     ap50: float = 0.0
     seconds: float = 0.0
+    batch: int = 0  # images in a forward pass; fewer than the recipe's where memory was short
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from catscale.scaler.build import build
 from catscale.trainer.ema import Ema
-from catscale.trainer.optimiser import Schedule, accumulation, make_optimiser, parameter_groups
+from catscale.trainer.optimiser import Schedule, accumulation, halved, make_optimiser, parameter_groups, with_batch
 from catscale.trainer.recipe import Recipe, load_recipe
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 
@@ -51,13 +53,13 @@ def test_warm_up_rises_linearly_from_its_start_values() -> None:
     plan = schedule()  # 3 epochs of 500 batches
     start, half = plan.at(0, 0), plan.at(1, 250)
     assert (start.lr, start.bias_lr, start.momentum, start.accumulate) == (0, 0.1, 0.8, 1)
-    lr = 0.01 * plan.cosine(1)
+    lr = 0.01 * plan.factor(1)
     assert half.lr == pytest.approx(lr / 2)
     assert half.bias_lr == pytest.approx((0.1 + lr) / 2)
     assert half.momentum == pytest.approx((0.8 + 0.937) / 2)
     assert half.accumulate == round(2.5)
     after = plan.at(3, 1)
-    assert after.lr == after.bias_lr == pytest.approx(0.01 * plan.cosine(3))
+    assert after.lr == after.bias_lr == pytest.approx(0.01 * plan.factor(3))
     assert (after.momentum, after.accumulate) == (0.937, 4)
 
 
@@ -75,7 +77,7 @@ def test_without_warm_up_the_first_batch_has_the_full_rate() -> None:
 
 def test_the_cosine_falls_per_epoch_towards_its_end_without_reaching_it() -> None:
     plan = schedule()
-    factors = [plan.cosine(epoch) for epoch in range(300)]
+    factors = [plan.factor(epoch) for epoch in range(300)]
     assert factors[0] == 1
     assert factors[150] == pytest.approx(0.55)
     assert factors == sorted(factors, reverse=True)
@@ -123,3 +125,37 @@ def test_statistics_that_are_not_finite_are_mended_from_the_average() -> None:
     ema.mend_statistics(model)
     assert norm.state_dict()["running_mean"].tolist() == [0]
     assert norm.state_dict()["running_var"].tolist() == [3]
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_a_smaller_batch_keeps_the_images_and_the_decay_of_a_step(batch: int, nominal: int) -> None:
+    recipe = load_recipe("p5", {"batch": batch, "nominal_batch": nominal})
+    model = nn.Conv2d(3, 4, 1, bias=False)
+    smaller = recipe
+    while smaller.batch > 1:
+        part = halved(smaller.batch)
+        assert part < smaller.batch
+        assert smaller.batch % part == 0
+        smaller = with_batch(smaller, part)
+        assert smaller.batch * accumulation(smaller) == recipe.batch * accumulation(recipe)
+        before, after = (make_optimiser(model, each).param_groups[0]["weight_decay"] for each in (recipe, smaller))
+        assert after == pytest.approx(before)
+
+
+def test_the_line_falls_evenly_and_reaches_its_end_in_the_last_epoch() -> None:
+    plan = Schedule(load_recipe("p5", {"schedule": "linear", "epochs": 11}), 10)
+    assert [plan.factor(epoch) for epoch in range(11)] == pytest.approx([1 - 0.09 * epoch for epoch in range(11)])
+
+
+def test_adamw_has_the_momentum_as_its_first_beta_and_decays_apart_from_the_gradient() -> None:
+    model = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    recipe = load_recipe("p5", {"optimiser": "adamw", "weight_decay": 0.5, "lr0": 0.1})
+    optimiser = make_optimiser(model, recipe)
+    assert optimiser.param_groups[0]["betas"] == (0.937, 0.999)
+    Schedule(recipe, 1000).at(5, 0).put(optimiser, ("weight",))  # has no momentum to set
+    optimiser.param_groups[0]["lr"] = 0.1
+    model.weight.grad = torch.full_like(model.weight, 7.0)
+    optimiser.step()
+    # The first step is lr long whatever the gradient (Kingma & Ba 2015), after a decay by lr * decay (Loshchilov 2019).
+    assert model.weight.item() == pytest.approx(1 - 0.1 * 0.5 - 0.1, rel=1e-5)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture
-from catscale.scaler.build import build
-from catscale.trainer.checkpoint import load_state, read_header
+from catscale.scaler.build import build, deploy
+from catscale.trainer.checkpoint import WeightsHeader, load_state, load_weights, read_header, save_weights
 from catscale.trainer.data.loader import Batch, train_batches
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
@@ -242,8 +242,8 @@ def test_a_loss_that_stays_infinite_ends_the_run_as_diverged(
     arch: Architecture, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad_loss(monkeypatch, None)
-    monkeypatch.setattr("catscale.trainer.loop.BAD_IN_A_ROW", 3)
-    message = r"diverged in epoch 1: the loss of batch 3 is inf, as were 3 in a row; lower lr0 \(0\.\d+\) or"
+    monkeypatch.setattr("catscale.trainer.divergence.BAD_IN_A_ROW", 3)
+    message = r"diverged in epoch 2: the loss of batch 3 is inf, as were 3 in a row, also from good weights at a lower"
     with pytest.raises(Diverged, match=message):
         trained(arch, data, tmp_path / "run", recipe())
     facts = RunFolder(tmp_path / "run").read_facts()
@@ -276,6 +276,15 @@ def test_three_levels_with_auxiliary_heads_and_fewer_anchors_train(data: Dataset
     assert not [name for name, value in heads.items() if torch.equal(value, fresh[name])]
 
 
+def test_a_deploy_model_is_named_as_such_where_weights_to_train_are_asked_for(
+    arch: Architecture, data: Dataset, tmp_path: Path
+) -> None:
+    header = WeightsHeader(arch.name, arch.fingerprint, SIZE_PX, data.classes, data.category_ids, 1, 0.0, 0.0)
+    save_weights(tmp_path / "deployed.safetensors", deploy(build(arch).eval()), header)
+    with pytest.raises(InputError, match=r"deployed\.safetensors: weights of a deploy model, whose batch norms are"):
+        load_weights(tmp_path / "deployed.safetensors", build(arch))
+
+
 def test_the_state_is_plain_data(arch: Architecture, data: Dataset, tmp_path: Path) -> None:
     class Surprise:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -297,7 +306,7 @@ def test_each_epoch_has_an_order_of_its_own_and_each_seed(
         orders.append(tuple(number for batch in batches for number in batch.ids))
         return iter(batches)
 
-    monkeypatch.setattr("catscale.trainer.loop.train_batches", spied)
+    monkeypatch.setattr("catscale.trainer.training.train_batches", spied)
     for seed in (0, 1, 0):
         trained(arch, data, tmp_path / f"run{len(orders)}", recipe(), seed=seed)
     first, second, other, *_ = orders

@@ -56,7 +56,7 @@ def test_every_assignment_of_table_6_and_7_learns(
     command = f"train narrow.yaml --data {real_data / 'bccd'} --recipe ota.yaml --epochs 15 --size 160 --device cpu"
     training = cli(*command.split(), "--name", "cells", cwd=tmp_path, timeout=580)
     assert training.returncode == 0, training.stderr
-    with (tmp_path / "runs/train/cells/metrics.csv").open() as file:
+    with (tmp_path / "runs/train/cells/results.csv").open() as file:
         epochs = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     first, last = (sum(epoch[part] for part in ("box", "obj", "cls")) for epoch in (epochs[0], epochs[-1]))
     best = max(epochs, key=lambda epoch: epoch["ap"])

@@ -155,6 +155,19 @@ def test_predictions_are_drawn_and_printed(
     assert result.stdout.endswith("Results saved to two\n")
 
 
+def test_a_profile_of_steps_prints_the_parts_and_writes_nothing(cli: CommandLine, place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    arguments = "train narrow.yaml --data shapes/ --recipe quick --batch auto --size 64 --device cpu --profile-steps 2"
+    result = cli(*arguments.split(), cwd=place)
+    assert result.returncode == 0, result.stderr
+    parts = [line.rsplit("ms", 1)[0].rstrip("0123456789. ").strip() for line in result.stdout.splitlines()[-6:]]
+    assert parts == ["waiting for data", "forward", "assignment + loss", "backward", "optimiser + EMA", "a step"]
+    shares = [float(line.rsplit(" ", 1)[1].rstrip("%")) for line in result.stdout.splitlines()[-6:-1]]
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+    assert "images/s; the first one took" in result.stdout
+    assert sorted(place.rglob("*")) == before
+
+
 def test_a_complete_run_goes_on_with_more_epochs_only(
     training: "subprocess.CompletedProcess[str]", cli: CommandLine, place: Path
 ) -> None:
@@ -180,6 +193,14 @@ BAD = {
     "a size off the stride": (
         "train narrow.yaml --data shapes/ --size 200",
         "error: yolov7-tiny-width0.25: size 200 is not a multiple of the largest stride, 32; use 192",
+    ),
+    "a batch of none": (
+        "train narrow.yaml --data shapes/ --batch 0",
+        "error: --batch 0: give a number of images from 1",
+    ),
+    "an unknown precision": (
+        "train narrow.yaml --data shapes/ --amp fp8",
+        "amp: input should be 'auto', 'fp32', 'bf16'",
     ),
     "no data": ("train narrow.yaml", "error: train: name an architecture and its data, as in: catscale train "),
     "data that is not there": ("train narrow.yaml --data nowhere", "error: nowhere: there is no such file or folder"),

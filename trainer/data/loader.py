@@ -84,6 +84,8 @@ def train_batches(
     epoch: int,
     cache: Cache = "auto",
     threads: int | None = None,
+    first: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Batches:
     """One epoch of a split: every image once, in an order drawn from (seed, epoch), augmented; the rest comes last.
 
@@ -96,6 +98,9 @@ def train_batches(
         epoch: from 0.
         cache: where decoded images are kept for the next epoch.
         threads: that make batches ahead; a share of the processor's cores where None. No batch depends on it.
+        first: images that an interrupted epoch has seen already; the batches go on behind them.
+        share: this process and how many there are: it takes every so manieth image of each batch. A last batch that
+            is too small for each to have one is left out by all.
 
     Raises:
         InputError: the images do not fit where `cache` wants them; or, when a batch is taken: an image cannot be
@@ -115,7 +120,9 @@ def train_batches(
         lays = tuple(Letterboxed.of(record.width, record.height, size_px) for record in records)
         return _batch(squares, objects, records, lays)
 
-    return Batches(_ahead(make, _chunks(len(split.images), batch), threads))
+    rank, size = share
+    whole = _chunks(len(order), batch, first)
+    return Batches(_ahead(make, [positions[rank::size] for positions in whole if len(positions) >= size], threads))
 
 
 def random_size_px(size_px: int, stride: int, *, seed: int, epoch: int, index: int) -> int:
@@ -198,11 +205,11 @@ def _batch(
     )
 
 
-def _chunks(count: int, batch: int) -> list[range]:
-    """The positions of each batch."""
+def _chunks(count: int, batch: int, first: int = 0) -> list[range]:
+    """The positions of each batch, from the first on."""
     if batch < 1:
         raise InputError(f"batch: {batch} images; give at least 1")
-    return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
+    return [range(start, min(start + batch, count)) for start in range(first, count, batch)]
 
 
 def _ahead(
