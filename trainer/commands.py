@@ -180,12 +180,14 @@ def _train(
         def epoch_line(row: "EpochRow") -> None:
             nonlocal shown
             if not shown:
-                typer.echo(columns("epoch", "box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds"))
+                titles = ("box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds", "data")
+                typer.echo(columns("epoch", *titles))
                 shown = True
             losses = (f"{value:.4f}" for value in (row.box, row.obj, row.cls))
             precision = (f"{value:.4f}" for value in (row.ap50, row.ap))
             place = f"{row.epoch}/{recipe.epochs}"
-            typer.echo(columns(place, *losses, row.instances, size, *precision, f"{row.seconds:.1f}"))
+            waited = f"{row.data_seconds / max(row.train_seconds, 1e-9):.0%}"  # of the training time, for data
+            typer.echo(columns(place, *losses, row.instances, size, *precision, f"{row.seconds:.1f}", waited))
             if row.skipped:
                 typer.echo(f"epoch {row.epoch}: {row.skipped} batches left out: loss or gradient not finite", err=True)
             after_epoch(row)

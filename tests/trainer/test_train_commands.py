@@ -79,7 +79,7 @@ def test_training_learns_and_says_so(training: "subprocess.CompletedProcess[str]
     assert lines[0].startswith("catscale 0.1.0, torch ")
     assert lines[1].startswith("80 classes become 6, as in shapes/: circle, ")
     assert " params, " in lines[2]
-    assert lines[4].split() == ["epoch", "box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds"]
+    assert lines[4].split() == ["epoch", "box", "obj", "cls", "instances", "size", "AP50", "AP", "seconds", "data"]
     assert [line.split()[0] for line in lines[5:17]] == [f"{epoch}/12" for epoch in range(1, 13)]
     assert lines[-1] == "Results saved to runs/train/exp"
     assert training.stderr == ""  # no progress bar where there is no terminal
