@@ -140,6 +140,8 @@ def _train(
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
+    if weights is not None:
+        RunFolder(weights).trained_weights("best")
     if rank_from_environment():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 one process speaks for all
         loggers, pictures = [], False
@@ -149,8 +151,6 @@ def _train(
             typer.echo(f"warning: {warning}", err=True)
     if not resume:  # a run has its anchors in its architecture
         arch = _anchored(arch, dataset, recipe, size, seed)
-    if weights is not None:
-        RunFolder(weights).trained_weights("best")
     device = device_of(device)
 
     from ..scaler.transfer import transfer
