@@ -13,7 +13,9 @@ from catscale.blocks.ops import Conv
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.cardinality import regroup
 from catscale.scaler.reparam import places
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
+
+from .trained_alike import trained_alike
 
 FORMS = ("parallel", "grouped", "shuffled")
 SIZE = 64  # pixels: one cell at the coarsest of four levels
@@ -28,16 +30,7 @@ def randomised(architecture: Architecture, seed: int = 0) -> fx.GraphModule:
     """A train model in float64 with batch norms as after training."""
     torch.manual_seed(seed)
     model = catscale.build(architecture).double().eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            nn.init.normal_(module.running_mean, 0, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.1)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)  # so that what a layer does reaches the end
+    trained_alike(model)
     return model
 
 

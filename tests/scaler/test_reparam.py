@@ -15,7 +15,8 @@ from catscale.scaler.reparam import Place, places
 from catscale.search.space import Space
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+
+from .trained_alike import trained_alike
 
 BASES = {
     "elan": catscale.load("yolov7").scale(width=0.125),
@@ -224,16 +225,7 @@ def test_a_plan_deploys_to_the_same_function(name: str, plan: str) -> None:
     if name == "grouped":  # yolov7-facts section 8, 5: the official code folds these wrongly
         assert any(place.identity and place.op.groups == 2 for place in places(architecture))
     train = catscale.build(architecture)
-    for module in train.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            nn.init.normal_(module.running_mean, 0, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.1)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)  # so that what a layer does reaches the end
+    trained_alike(train)
     images = torch.rand(2, 3, 128, 128, dtype=torch.float64)
     with torch.no_grad():
         maps = train.double().eval()(images)["lead"]
