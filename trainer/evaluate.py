@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .boxes import suppress
+from ..scaler.suppression import suppress
 from .data.images import unletterbox
 from .data.loader import Batch, val_batches
 from .data.records import Dataset, Split

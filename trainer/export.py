@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 
 from ..blocks.errors import CatscaleError, InputError
 from ..scaler.build import deploy
-from .boxes import suppress
+from ..scaler.suppression import suppress
 from .checkpoint import read_header
 from .data.images import letterbox, read_image
 from .data.scenes import draw_scene

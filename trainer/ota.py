@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .assigners import Head, Positives, level_candidates
-from .boxes import decode, xyxy_from_cxcywh
+from ..scaler.suppression import xyxy_from_cxcywh
+from .boxes import decode
 
 # Numbers in a matrix at a time: on a CPU what its caches hold, on a GPU what keeps it busy. Memory is a few times this.
 CHUNK = {"cpu": 2**18, "cuda": 2**23}

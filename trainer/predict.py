@@ -16,7 +16,7 @@ from torch import nn
 from ..blocks.errors import InputError
 from ..scaler.build import deploy
 from ..scaler.documents import written
-from .boxes import suppress
+from ..scaler.suppression import suppress
 from .data.images import SUFFIXES, letterbox, read_image, unletterbox
 from .data.video import SUFFIXES as VIDEO_SUFFIXES
 from .data.video import frame_count, frames_per_second, read_frames, writing_frames
