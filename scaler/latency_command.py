@@ -67,11 +67,11 @@ def latency(
         for which in _parts(part, PARTS)
         for each in _batches(batch)
     ]
-    kept = Cache(cache or default_cache(), say=err.print)
+    kept = Cache(cache or default_cache(), say=_say)
     found = [
         measured
         for protocol in protocols
-        for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=err.print)
+        for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=_say)
     ]
     if output:
         write_text(output, results_text(found))
@@ -82,6 +82,10 @@ def latency(
     if lost := [measured.name for measured in found if not measured.accepted]:
         why = [measured.failure or measured.refusal for measured in found if not measured.accepted]
         raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0]}: {why[0]}")
+
+
+def _say(line: str) -> None:
+    err.print(line, markup=False)
 
 
 def _parts(word: str, known: Sequence[str]) -> list[str]:

@@ -160,7 +160,8 @@ def drawn_boxes(architecture: Architecture, batch: int, size: int) -> Tensor:
         sides = (0.05 + 0.25 * torch.rand(objects, 2, generator=random)) * size
         labels = torch.randint(architecture.classes, (objects,), generator=random)
         around = torch.cat((centres, sides), 1).repeat_interleave(BOXES_PER_OBJECT, 0)[: len(chosen)]
-        image[chosen, :4] = around * (1 + 0.05 * torch.randn(around.shape, generator=random))
+        sides = around[:, 2:].repeat(1, 2)
+        image[chosen, :4] = around + 0.05 * sides * torch.randn(around.shape, generator=random)
         image[chosen, 4] = 0.5 + 0.5 * torch.rand(len(chosen), generator=random)
         image[chosen, 5 + labels.repeat_interleave(BOXES_PER_OBJECT)[: len(chosen)]] = 0.9
     return boxes

@@ -21,7 +21,10 @@ COMMANDS = [
 ]
 
 
-def test_every_catscale_command_works(cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
+def test_every_catscale_command_works(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     commands = [command for command in COMMANDS if command.startswith("catscale ")]
     assert len(commands) > 10

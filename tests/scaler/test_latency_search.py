@@ -99,7 +99,11 @@ def test_a_measured_latency_is_met() -> None:
         (["latency_ms=9999", "params=1k"], r"no compound factor fits; 0\.5, the smallest, gives params \d+\.\d\dk; 1"),
     ],
 )
-def test_what_no_variant_meets_says_what_was_tried(words: list[str], message: str, tmp_path: Path) -> None:
+def test_what_no_variant_meets_says_what_was_tried(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = catscale.LatencyProtocol(runs=5, threads=1, cap_s=0.5, widest_interval=9)
+    monkeypatch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
     (tmp_path / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.125, resolution: 64}", encoding="utf-8")
     bounds = [part for word in words for part in ("--fit", word)]
     done = CliRunner().invoke(app, ["scale", str(tmp_path / "narrow.yaml"), *bounds, "--device", "cpu"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from catscale.cli import app
+from catscale.scaler.latency.conditions import NO_NVML, Conditions
 from catscale.scaler.latency.measure import Measurement
 from catscale.scaler.latency.results import read_results
 from catscale.scaler.latency.samples import ratio
@@ -25,7 +26,6 @@ def latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
         (tmp_path / f"{name}.yaml").write_text(f"base: yolov7-tiny\nscale: {{width: {width}}}\n", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("catscale.scaler.latency.interleave.LEAST_RUNS", 5)
     return lambda *arguments: CliRunner().invoke(app, ["latency", *map(str, arguments)])
 
 
@@ -41,7 +41,7 @@ def test_results_carry_how_they_were_taken(cli: Callable[..., "CompletedProcess[
     assert (told["runs"], told["stamp"]["size"], told["stamp"]["batch"], told["stamp"]["dtype"]) == (5, 64, 1, "fp32")
     assert told["warm_up"] >= 3
     (kept,) = read_results(tmp_path / "results.json")
-    assert kept.to_json() == told
+    assert json.loads(json.dumps(kept.to_json())) == told
     assert read_results(tmp_path / "cache.json") == [kept]
 
 
@@ -123,6 +123,14 @@ def test_differences_inside_the_noise_are_marked_and_sessions_apart_are_no_pairs
     assert same is not None
     assert same.endswith(", within noise")
     assert compared(base, base) is None
+
+
+def test_what_could_be_read_with_one_more_package_is_said(
+    measured: Callable[..., Measurement], capsys: pytest.CaptureFixture[str]
+) -> None:
+    unread = Conditions(clocks_mhz=None, memory_clocks_mhz=None, throttle=None, foreign_load=None, unread=NO_NVML)
+    print_measurements([measured(conditions=unread), measured(conditions=unread, name="two")])
+    assert capsys.readouterr().err.count("install catscale[nvml]") == 1
 
 
 @pytest.mark.parametrize(("share", "length"), [(1.0, 24), (0.5, 12), (0.0, 1)])

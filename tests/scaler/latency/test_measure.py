@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,16 +69,15 @@ def test_other_work_on_the_machine_is_named_beside_a_wide_interval(measured: Mak
     assert "; other work took 1.3 cores meanwhile; " in refusal
 
 
-def test_work_of_other_processes_is_seen_and_our_own_is_not() -> None:
-    spin = "import time; end = time.monotonic() + 1.2\nwhile time.monotonic() < end: pass"
-    with subprocess.Popen([sys.executable, "-c", spin]) as other:
+def test_work_of_other_processes_is_seen() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         watch = Watch(None)
-        other.wait()
-        # The child's time counts as ours from its end on, so look before it ends: here it has ended.
-        ended = watch.conditions().foreign_load
-    if ended is None:
+        time.sleep(0.6)
+        load = watch.conditions().foreign_load
+        other.kill()
+    if load is None:
         pytest.skip("this system does not say what its cores do")
-    assert ended >= 0
+    assert load >= 0.2  # of the core that it has where nobody else wants it
 
 
 class Nvml(SimpleNamespace):

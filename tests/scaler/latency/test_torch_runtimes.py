@@ -1,6 +1,6 @@
 """The torch runtimes on this machine's CPU; on CUDA where there is one."""
 
-import threading
+import os
 
 import catscale
 import pytest
@@ -43,9 +43,13 @@ def test_the_drawn_boxes_are_as_many_as_the_deploy_graph_gives_and_keep_a_typica
 
 
 def test_threads_and_pinning_are_as_before_afterwards(narrow: Architecture) -> None:
-    before = torch.get_num_threads(), threading.active_count()
+    def state() -> object:
+        return torch.get_num_threads(), os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+    torch.set_num_threads(2)
+    before = state()
     measure_all([narrow], QUICK)
-    assert (torch.get_num_threads(), threading.active_count()) == before
+    assert state() == before
 
 
 def test_empty_caches_are_emptied_before_a_run_and_not_timed(narrow: Architecture) -> None:
