@@ -46,10 +46,13 @@ def test_threads_and_pinning_are_as_before_afterwards(narrow: Architecture) -> N
     def state() -> object:
         return torch.get_num_threads(), os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     before = state()
     measure_all([narrow], QUICK)
-    assert state() == before
+    after = state()
+    torch.set_num_threads(threads)
+    assert after == before
 
 
 def test_empty_caches_are_emptied_before_a_run_and_not_timed(narrow: Architecture) -> None:
