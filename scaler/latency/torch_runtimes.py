@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class TorchRuntime:
     @contextmanager
     def held(self, protocol: Protocol) -> Iterator[None]:
         """Threads and, on CUDA, whether float32 products are rounded; cuDNN chooses among algorithms by time."""
-        cuda, cudnn, matmul = protocol.device != "cpu", torch.backends.cudnn, torch.backends.cuda.matmul
+        cuda, cudnn, matmul = protocol.device != "cpu", cast(Any, torch.backends.cudnn), torch.backends.cuda.matmul
         threads, before = torch.get_num_threads(), (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
         if protocol.threads:
             torch.set_num_threads(protocol.threads)
@@ -74,11 +74,10 @@ class TorchRuntime:
                 torch.cuda.empty_cache()
 
     def prepare(self, architecture: Architecture, protocol: Protocol) -> "TorchPrepared":
-        assert protocol.size
         device, dtype = torch.device(protocol.device), DTYPES[protocol.dtype]
         if protocol.part == "forward":
             return TorchPrepared(self._forward(architecture, protocol, device, dtype)[0], device, protocol.cold_cache)
-        boxes = drawn_boxes(architecture, protocol.batch, protocol.size).to(device)
+        boxes = drawn_boxes(architecture, protocol.batch, protocol.size or architecture.size).to(device)
         if protocol.part == "nms":
             return TorchPrepared(lambda: _suppressed(boxes), device, protocol.cold_cache)
         forward, images = self._forward(architecture, protocol, device, dtype)
@@ -96,6 +95,7 @@ class TorchRuntime:
         self, architecture: Architecture, protocol: Protocol, device: torch.device, dtype: torch.dtype
     ) -> tuple[Callable[[], Any], Tensor]:
         """What runs the deploy graph, and the images (B, 3, H, W) that it reads."""
+        assert protocol.size
         form = torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
         model = build(architecture, "deploy").eval().requires_grad_(False)
         model = model.to(device, dtype).to(memory_format=form)  # type: ignore[call-overload]
