@@ -111,11 +111,8 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with written(path) as beside:
-        try:
-            torch.save(dict(state), beside)
-        except RuntimeError as error:  # what torch makes of a write that failed
-            raise OSError(f"{str(error).splitlines()[0]} (is the disk full?)") from error
+    with written(path) as beside, beside.open("wb") as file:  # given a path, torch says of a full disk "unexpected pos"
+        torch.save(dict(state), file)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Stepper:
             halve_backward(self.model)
         if self.world.size > 1:
             sync_norms(self.model)
-        self.forward_model = torch.compile(self.model) if recipe.compile else self.model
+        # Not by calling the model: torch.fx then prints a page of source for every error, also one that is dealt with.
+        self.forward_model = torch.compile(self.model) if recipe.compile else self.model.forward
 
     def images(self, batch: Batch, size_px: int | None = None) -> Tensor:
         """A batch's images on the device: (B, 3, S, S) float32 from 0 to 1, of another size where it is given."""
