@@ -43,7 +43,7 @@ def save_weights(path: Path, model: nn.Module, header: WeightsHeader) -> None:
         try:
             save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
         except SafetensorError as error:  # a full disk, in the library's own words
-            raise OSError(str(error)) from error
+            raise OSError(str(error).removeprefix("Error while serializing: ")) from error
 
 
 def read_header(path: Path) -> WeightsHeader:
