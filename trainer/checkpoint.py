@@ -112,7 +112,10 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         InputError: the file cannot be written.
     """
     with written(path) as beside, beside.open("wb") as file:  # given a path, torch says of a full disk "unexpected pos"
-        torch.save(dict(state), file)
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:  # so it does where it cannot end a file either
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

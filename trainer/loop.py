@@ -84,6 +84,7 @@ def train(
         Diverged: the loss was not finite for many batches in a row, twice.
         OutOfMemory: not even a batch of one image fits.
         ShortOfMemory: a batch did not fit in this one of several processes; a resume with fewer goes on.
+        NotCompiled: the recipe asks for it, and torch's compiler failed.
         Bereft: another of several processes ended.
         Interrupted: a signal ended the training; its state is saved.
     """
