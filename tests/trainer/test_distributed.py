@@ -95,7 +95,7 @@ def test_all_begin_again_with_a_smaller_batch_where_one_is_short_of_memory(tmp_p
 
 
 def test_what_is_wrong_in_all_processes_is_said_once(cli: CommandLine, tmp_path: Path) -> None:
-    result = cli(*"train yolov7-tiny --data nowhere.yaml --devices cpu,cpu".split(), cwd=tmp_path)
+    result = cli(*["train", "yolov7-tiny", "--data", "nowhere.yaml", "--devices", "cpu,cpu"], cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: nowhere.yaml")
     assert result.stderr.count("error: ") == 1
