@@ -1,17 +1,14 @@
 """A detector as ONNX, with or without the suppression of overlapping boxes."""
 
-import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from ..blocks.errors import InputError
 from ..scaler.documents import written
+from ..scaler.onnx_graph import BOXES, IMAGES, require_onnx, save_onnx, to_onnx
 from .export import Check, ExportSettings, Made, Runner, dynamic_shapes, example
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-IMAGES, BOXES, DETECTIONS = "images", "boxes", "detections"
+DETECTIONS = "detections"
 
 
 def write_onnx(
@@ -31,40 +28,17 @@ def write_onnx(
 ) -> tuple[str, tuple[Check, ...]]:
     """Write the model by torch's exporter, run it by onnxruntime, and compare; see `export`.
 
-    The facts are the file's metadata: text as it is, all else as JSON.
-
     Raises:
         InputError: onnx, onnxscript or onnxruntime is missing.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise InputError(
-            f"--format onnx: needs the package {error.name}; install it with: pip install 'catscale[onnx]'"
-        ) from error
+    require_onnx("--format onnx", "onnxruntime")
+    import onnxruntime
 
-    with warnings.catch_warnings(action="ignore"):  # torch's remarks to its own developers
-        program = torch.onnx.export(
-            model,
-            (example(settings),),
-            dynamo=True,
-            verbose=False,
-            input_names=[IMAGES],
-            output_names=[BOXES],
-            dynamic_shapes=dynamic_shapes(model, settings),
-        )
-    assert program is not None
-    proto: ModelProto = program.model_proto
+    proto = to_onnx(model, example(settings), dynamic_shapes(model, settings))
     if settings.nms:
         add_suppression(proto, settings, classes=len(facts["names"]))
-    onnx.helper.set_model_props(
-        proto, {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
-    )
-    onnx.checker.check_model(proto, full_check=True)
     with written(path) as beside:
-        onnx.save(proto, beside)
+        save_onnx(proto, beside, facts)
         checks = check(lambda inputs: _run(beside, inputs))
     return f"onnxruntime {onnxruntime.__version__}", checks
 
