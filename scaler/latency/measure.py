@@ -18,7 +18,7 @@ from .interleave import Timed, interleaved, reason
 from .lock import Say, device_lock_path, locked
 from .pinning import check_threads, default_threads, pinned
 from .protocol import Protocol
-from .runtimes import Prepared, Runtime
+from .runtimes import FILE_RUNTIMES, Prepared, Runtime
 from .samples import Summary, summary
 from .stamp import Stamp, take_stamp
 
@@ -201,5 +201,7 @@ def settled(protocol: Protocol, runtime: Runtime) -> Protocol:
     if threads:
         check_threads(threads)
     chosen = protocol.replace(device=device, threads=threads)
+    if protocol.runtime in FILE_RUNTIMES:
+        chosen = chosen.replace(memory_format="contiguous")  # of the images in ONNX; inside, the runtime chooses
     runtime.check(chosen)
     return chosen

@@ -11,7 +11,8 @@ if typing.TYPE_CHECKING:
     from ..architecture import Architecture
 
 TORCH = ("torch", "compile", "cuda-graph")
-RUNTIMES = TORCH
+FILE_RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # of ONNX files, so that plans name them; see `graph_files`
+RUNTIMES = TORCH + FILE_RUNTIMES
 
 
 class Prepared(typing.Protocol):
@@ -67,4 +68,20 @@ def find_runtime(name: str) -> Runtime:
         from .torch_runtimes import TorchRuntime
 
         return TorchRuntime(name)
+    try:
+        match name:
+            case "onnxruntime":
+                from .onnx_runtime import OnnxRuntime
+
+                return OnnxRuntime()
+            case "openvino":
+                from .openvino_runtime import OpenVino
+
+                return OpenVino()
+            case "tensorrt":
+                from .tensorrt_runtime import TensorRt
+
+                return TensorRt()
+    except ImportError as error:
+        raise InputError(f"--runtime {name}: needs the package {error.name}; pip install {error.name}") from error
     raise InputError(f"--runtime: no runtime is called {name!r}; {nearest(name, RUNTIMES)}")

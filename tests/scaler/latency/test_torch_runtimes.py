@@ -77,7 +77,7 @@ def test_no_memory_for_a_batch_is_a_failure_that_says_so(narrow: Architecture) -
     ("choices", "message"),
     [
         ({"device": "tpu"}, "no device 'tpu' here; there are auto, cpu"),
-        ({"runtime": "tensorflow"}, "no runtime is called 'tensorflow'; known: "),
+        ({"runtime": "jax"}, "no runtime is called 'jax'; known: "),
         ({"runtime": "cuda-graph"}, "--runtime cuda-graph: cpu has no CUDA graphs; use --runtime torch"),
         ({"dtype": "tf32"}, "--dtype tf32: cpu has no such numbers; use fp32 or bf16"),
         ({"size": 100}, "size 100 is not a multiple of the largest stride, 32; use 96"),
