@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,18 @@ from .documents import write_text
 from .terminal import JsonOption, err, print_json
 from .zoo import load
 
-RUNTIME = "torch (eager), compile or cuda-graph."
+if TYPE_CHECKING:
+    from .latency.measure import Measurement
+
+RUNTIME = "torch (eager), compile, cuda-graph, onnxruntime, openvino or tensorrt (by trtexec)."
 FORMS = "fp32, tf32, fp16 or bf16."
 
 
 def latency(
-    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")],
+    context: typer.Context,
+    archs: Annotated[
+        list[str] | None, typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")
+    ] = None,
     size: SizeOption = None,
     runtime: Annotated[str, typer.Option(help=RUNTIME)] = "torch",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto.")] = "auto",
@@ -35,6 +41,18 @@ def latency(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the cache has.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File of results to write (JSON).")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Measure nothing: write a folder (plan/ of plan.json) to run on another device.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run such a plan on this machine; -o results.json by default.")
+    ] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Measure nothing: show results of other machines; may be given again.")
+    ] = None,
+    imported: Annotated[
+        list[Path] | None, typer.Option("--import", help="Measure nothing: add such results to the cache; again.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the deploy graph on this machine: median of many runs after a warm-up, with its confidence interval.
@@ -44,16 +62,35 @@ def latency(
 
     Example: catscale latency yolov7-tiny yolov7 --size 320 --device cpu
     """
-    architectures = [load(arch) for arch in archs]
+    from . import latency_elsewhere as elsewhere
     from .latency.architectures import measured_or_kept
     from .latency.cache import Cache, default_cache
     from .latency.protocol import PARTS, Protocol
-    from .latency.results import results_text
-    from .latency.table import print_measurements
 
+    given = {
+        name: value
+        for name, value in context.params.items()
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }
+    asked = elsewhere.check_together(set(given))
+    files = [*(results or imported or ()), *map(Path, archs or ())]
+    if asked == "results":
+        _show(elsewhere.from_files(files), output, as_json)
+        return
+    if asked == "imported":
+        _show(elsewhere.import_into(Cache(cache or default_cache(), say=_say), files), None, as_json)
+        return
+    if run:
+        found = elsewhere.run(run, given, results=output, fresh=fresh)
+        _show(found, None, as_json)
+        _refuse_lost(found)
+        return
+    if not archs:
+        raise InputError("latency: name at least one architecture; `catscale zoo` lists them")
+    architectures = [load(arch) for arch in archs]
     protocols = [
         Protocol(
-            runtime=runtime,
+            runtime="onnxruntime" if plan and "runtime" not in given else runtime,
             device=device,
             dtype=dtype,
             batch=each,
@@ -67,21 +104,35 @@ def latency(
         for which in _parts(part, PARTS)
         for each in _batches(batch)
     ]
+    if plan:
+        elsewhere.plan(architectures, protocols, plan)
+        return
     kept = Cache(cache or default_cache(), say=_say)
     found = [
         measured
         for protocol in protocols
         for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=_say)
     ]
+    _show(found, output, as_json)
+    _refuse_lost(found)
+
+
+def _show(found: Sequence["Measurement"], output: Path | None, as_json: bool) -> None:
+    from .latency.results import results_text
+    from .latency.table import print_measurements
+
     if output:
         write_text(output, results_text(found))
     if as_json:
         print_json([measured.to_json() for measured in found])
     else:
         print_measurements(found)
-    if lost := [measured.name for measured in found if not measured.accepted]:
-        why = [measured.failure or measured.refusal for measured in found if not measured.accepted]
-        raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0]}: {why[0]}")
+
+
+def _refuse_lost(found: Sequence["Measurement"]) -> None:
+    if lost := [measured for measured in found if not measured.accepted]:
+        why = lost[0].failure or lost[0].refusal
+        raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0].name}: {why}")
 
 
 def _say(line: str) -> None:
