@@ -1,0 +1,104 @@
+"""Times of layers at shapes that were not measured, from those of their kind that were. No torch.
+
+In logarithms a time is a power law of widths and pixels, by ridge regression, plus what a Gaussian process finds in
+its residuals: steps where a width no longer fills a vector register, maps that no longer fit a cache. Far from all that
+was measured the process says nothing, and the power law remains.
+
+Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, 2.2 and 5.4.2.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layers import LayerKey
+
+Floats = NDArray[np.float64]
+
+VECTOR = 16  # float32 in the widest register of a CPU; GPUs' tensor cores take multiples of 8
+RIDGE = 1e-3
+LENGTHS = (1.0, 2.0, 4.0)  # over how many doublings of a width or of the pixels residuals are alike
+NOISES = (0.01, 0.1, 1.0)  # variance of a measured time beside that of the residuals
+MOST = 600  # rows of a kind: the cube of it is the time to read a table
+
+
+def features_of(key: LayerKey) -> tuple[float, ...]:
+    """Doublings: channels read, channels written, pixels written, maps read; and whether widths fill registers."""
+    channels = sum(shape.channels for shape in key.inputs)
+    return (
+        log2(channels),
+        log2(key.output.channels),
+        log2(key.output.pixels),
+        log2(len(key.inputs)),
+        float(channels % VECTOR > 0),
+        float(key.output.channels % VECTOR > 0),
+    )
+
+
+@dataclass(frozen=True)
+class KindTimes:
+    """The layers of one kind: from features (n, 6) to milliseconds (n,)."""
+
+    low: Floats  # (6,) of the features that were measured
+    high: Floats
+    law: Floats  # (7,) of the power law
+    known: Floats  # (m, 6)
+    weights: Floats  # (m,) of the process
+    length: float
+
+    def __call__(self, features: Floats) -> Floats:
+        likeness = _likeness(features, self.known, self.length)
+        return np.exp(_lawful(features) @ self.law + likeness @ self.weights)
+
+    def outside(self, features: Floats) -> NDArray[np.bool_]:
+        """Which of them (n,) lie beyond what was measured."""
+        return ((features < self.low - 1e-9) | (features > self.high + 1e-9)).any(axis=1)
+
+
+def fitted(features: Floats, times_ms: Floats) -> KindTimes:
+    """Fit the times (n,) of layers of one kind; length and noise by the error of each left out."""
+    if len(features) > MOST:
+        chosen = np.random.default_rng(0).choice(len(features), MOST, replace=False)
+        features, times_ms = features[chosen], times_ms[chosen]
+    times, lawful = np.log(times_ms), _lawful(features)
+    penalty = RIDGE * len(features) * np.diag([0.0] + [1.0] * features.shape[1])
+    law = np.linalg.lstsq(lawful.T @ lawful + penalty, lawful.T @ times, rcond=None)[0]
+    rest = times - lawful @ law
+    spread = max(float(rest.var()), 1e-12)
+    best = (np.inf, np.zeros(len(rest)), LENGTHS[0])
+    for length in LENGTHS:
+        alike = _likeness(features, features, length)
+        for noise in NOISES:
+            inverse = np.linalg.inv(alike + noise * np.eye(len(rest)))
+            weights = inverse @ rest
+            error = float(np.mean((weights / np.diag(inverse)) ** 2)) / spread
+            if error < best[0]:
+                best = error, weights, length
+    _, weights, length = best
+    return KindTimes(features.min(axis=0), features.max(axis=0), law, features, weights, length)
+
+
+def fitted_kinds(layers_ms: Mapping[LayerKey, float]) -> dict[str, KindTimes]:
+    """Fit every kind of the measured layers."""
+    by_kind: dict[str, list[LayerKey]] = {}
+    for key in layers_ms:
+        by_kind.setdefault(key.kind, []).append(key)
+    return {kind: fitted(array_of(keys), np.array([layers_ms[key] for key in keys])) for kind, keys in by_kind.items()}
+
+
+def array_of(keys: Sequence[LayerKey]) -> Floats:
+    """Features (n, 6) of layers."""
+    return np.array([features_of(key) for key in keys])
+
+
+def _lawful(features: Floats) -> Floats:
+    return np.concatenate((np.ones((len(features), 1)), features), axis=1)
+
+
+def _likeness(some: Floats, others: Floats, length: float) -> Floats:
+    """(n, m): 1 where features are equal, less the more doublings lie between."""
+    squares = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
+    return np.exp(-np.maximum(squares, 0) / (2 * length**2))
