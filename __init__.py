@@ -15,7 +15,8 @@ from .scaler.zoo import load, names
 
 if TYPE_CHECKING:
     from .scaler.build import build, deploy
-    from .scaler.latency import measure_latency
+    from .scaler.latency.architectures import measure_latency
+    from .scaler.latency.protocol import Protocol as LatencyProtocol
     from .scaler.transfer import transfer
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Architecture",
     "CatscaleError",
     "InputError",
+    "LatencyProtocol",
     "ScaleError",
     "build",
     "deploy",
@@ -40,9 +42,13 @@ def __getattr__(name: str) -> Any:
 
         return getattr(build, name)
     if name == "measure_latency":
-        from .scaler.latency import measure_latency
+        from .scaler.latency.architectures import measure_latency
 
         return measure_latency
+    if name == "LatencyProtocol":
+        from .scaler.latency.protocol import Protocol
+
+        return Protocol
     if name == "transfer":
         from .scaler.transfer import transfer
 

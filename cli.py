@@ -11,6 +11,7 @@ from .reports import commands as reports
 from .reports.space_command import space
 from .scaler import commands as scaler
 from .scaler.draw_command import draw
+from .scaler.latency_command import latency
 from .scaler.profile_command import profile
 from .scaler.reparam_command import reparam
 from .search import commands as search
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 for panel, commands in {
-    "Generate and count": (reports.zoo, scaler.scale, profile, space, reparam, scaler.latency, draw),
+    "Generate and count": (reports.zoo, scaler.scale, profile, space, reparam, latency, draw),
     "Train": (trainer.train, val, predict, export, weights_commands.weights),
     "Search and report": (reports.report, reports.demo),
 }.items():

@@ -1,4 +1,4 @@
-"""The generator's verbs: scale, latency; profile is in a file of its own."""
+"""The generator's verb scale; the others are in files of their own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -220,36 +220,3 @@ def _compare(base: Architecture, scaled: Architecture) -> None:
 
     columns = ("name", "size px", "params M", "GFLOPs (paper)", "activations M")
     print_table("Deploy graph, before and after", columns, (row(base), row(scaled)))
-
-
-def latency(
-    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")],
-    size: SizeOption = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Images at a time.")] = 1,
-    runs: Annotated[int, typer.Option(help="Timed runs after the warm-up.")] = 30,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU; all cores by default.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure the forward of the deploy graph on this machine: median of many runs after a warm-up.
-
-    Example: catscale latency yolov7-tiny yolov7 --size 320 --device cpu
-    """
-    architectures = [load(arch) for arch in archs]
-    from .latency import measure_latency
-
-    found = [(a, measure_latency(a, size, device, batch, runs, threads)) for a in architectures]
-    if as_json:
-        print_json([{"name": architecture.name, **measured.to_json()} for architecture, measured in found])
-        return
-    columns = ("name", "size px", "median ms", "IQR ms", "p95 ms", "images/s", "GFLOPs (paper)")
-    rows = [
-        (a.name, m.size, m.median_ms, m.iqr_ms, m.p95_ms, 1000 * m.batch / m.median_ms, a.cost(m.size).flops() / 1e9)
-        for a, m in found
-    ]
-    stamp = found[0][1]
-    note = (
-        f"{stamp.device}, {stamp.threads} threads, torch {stamp.torch}, {stamp.dtype}, {stamp.memory_format}, batch "
-        f"{stamp.batch}, {stamp.runs} runs; forward only, without pre-processing and NMS"
-    )
-    print_table("Latency of the deploy graph", columns, rows, note)

@@ -1,11 +1,9 @@
 """Compute devices by the name that a user gives them."""
 
-import platform
-from pathlib import Path
-
 import torch
 
 from ..blocks.errors import InputError
+from .latency.conditions import cpu_name
 
 
 def find_device(device: str) -> torch.device:
@@ -32,12 +30,4 @@ def device_name(device: torch.device) -> str:
     """What the device calls itself."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu_name()} ({device.type})"
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return f"{cpu_name()} ({device.type})"

@@ -22,9 +22,9 @@ from .scaling import SETTINGS, apply, checked_setting
 from .targets import LATENCY, QUANTITIES, Target, shown
 
 if TYPE_CHECKING:
-    from .latency import Latency
+    from .latency.measure import Measurement
 
-Measure = Callable[[Architecture], "Latency"]
+Measure = Callable[[Architecture], "Measurement"]
 
 STRATEGIES = {  # what each solves for, in the order in which it is applied
     "compound": ("compound",),
@@ -43,7 +43,7 @@ class Variant:
 
     architecture: Architecture
     scalings: dict[str, Any]
-    latency: "Latency | None" = None
+    latency: "Measurement | None" = None
 
     @cached_property
     def counts(self) -> dict[str, Decimal]:
@@ -55,7 +55,7 @@ class Variant:
         """A quantity's value; None for a latency that was not measured."""
         if quantity != LATENCY:
             return self.counts[quantity]
-        return Decimal(str(self.latency.median_ms)) if self.latency else None
+        return Decimal(str(round(self.latency.summary.median_ms, 4))) if self.latency else None
 
     def within(self, targets: Sequence[Target]) -> bool:
         """Whether no value that is known exceeds its bound."""

@@ -1,7 +1,7 @@
 """What `catscale scale` says of a fit and of an explanation: tables for a person, plain data for a machine."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..blocks.errors import InputError
 from .architecture import Architecture
@@ -10,6 +10,9 @@ from .fit import STRATEGIES, Fit, Measure, Variant, fit
 from .scaling import SETTINGS, Step, steps
 from .targets import LATENCY, parse_targets, shown
 from .terminal import err, out, print_table
+
+if TYPE_CHECKING:
+    from .latency.measure import Measurement
 
 OPTIONS = {"transition": "down", "resolution": "size"}  # of the scalings whose option has another name
 WIDE_MISS = 0.05  # of a bound; a fit that stays further below has a finer strategy named
@@ -46,11 +49,12 @@ def fitted_steps(
 
 def _timed_on(device: str) -> Measure:
     """Measure on a device, and say so."""
-    from .latency import measure_latency
+    from .latency.architectures import SEARCHING, measure_latency
 
-    def measure(architecture: Architecture) -> Any:
-        latency = measure_latency(architecture, device=device)
-        err.print(f"measured {architecture.name}: {latency.median_ms:.2f} ms on {latency.device}")
+    def measure(architecture: Architecture) -> "Measurement":
+        latency = measure_latency(architecture, SEARCHING.replace(device=device), say=err.print)
+        rough = f"; a rough figure: {latency.refusal}" if latency.refusal else ""
+        err.print(f"measured {architecture.name}: {latency.summary.median_ms:.2f} ms on {latency.stamp.device}{rough}")
         return latency
 
     return measure
@@ -60,7 +64,7 @@ def fit_json(found: Fit) -> dict[str, Any]:
     """The fit as plain data."""
 
     def variant(of: Variant) -> dict[str, Any]:
-        measured = {"latency": of.latency.to_json()} if of.latency else {}
+        measured = {"latency": of.latency.to_json(samples=False)} if of.latency else {}
         return {
             "name": of.architecture.name,
             "scale": of.scalings,
@@ -97,16 +101,12 @@ def print_fit(found: Fit) -> None:
         words = ", ".join(f"{name} {value:g}" for name, value in variant.scalings.items() if value != 1)
         millions = (counts["params"] / 10**6, counts["gflops"], counts["activations"] / 10**6)
         cells = (what, words or "as it is", variant.architecture.size, *map(float, millions))
-        return (*cells, variant.latency.median_ms if variant.latency else None) if latency else cells
+        return (*cells, variant.latency.summary.median_ms if variant.latency else None) if latency else cells
 
     columns = ("", "scaled by", "size px", "params M", "GFLOPs (paper)", "activations M")
     rows = [row("before", found.base), row("after", found.best)]
     rows += [row("measured above" if found.larger.latency else "next larger", found.larger)] if found.larger else []
-    note = (
-        f"measured on {latency.device}, {latency.threads} threads, {latency.dtype}, batch {latency.batch}; medians"
-        if latency
-        else ""
-    )
+    note = f"latencies are medians on {latency.stamp.words}" if latency else ""
     title = f"{found.base.architecture.name} fitted by strategy {found.strategy}"
     print_table(title, (*columns, "latency ms") if latency else columns, rows, note)
     out.print()

@@ -180,12 +180,16 @@ class _Runner:
         return ledger.row(trial.number)
 
     def _measure_and_train(self, ledger: Ledger, trial: "Trial", candidate: Candidate) -> None:
-        from ..scaler.latency import measure_latency
+        from ..scaler.latency.architectures import SEARCHING, measure_latency
         from ..trainer.threads import compute_threads
 
         try:
-            latency = measure_latency(candidate.architecture, device=self.device, threads=compute_threads())
-            figures = {**candidate.figures, "latency_ms": latency.median_ms, "latency_iqr_ms": latency.iqr_ms}
+            protocol = SEARCHING.replace(device=self.device, threads=compute_threads())
+            latency = measure_latency(candidate.architecture, protocol, say=self.say)
+            if latency.refusal:  # a candidate is worth more than a steady clock: its figure stands, with its spread
+                self.say(f"trial {trial.number}: a rough latency: {latency.refusal}")
+            median_ms, iqr_ms = round(latency.summary.median_ms, 4), round(latency.summary.iqr_ms, 4)
+            figures = {**candidate.figures, "latency_ms": median_ms, "latency_iqr_ms": iqr_ms}
             ledger.describe(trial, candidate, figures)
             if reason := over_budget(self.study, figures):
                 ledger.refuse(trial, reason)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .assigners import Head, Positives, level_candidates
 from ..scaler.suppression import xyxy_from_cxcywh
+from .assigners import Head, Positives, level_candidates
 from .boxes import decode
 
 # Numbers in a matrix at a time: on a CPU what its caches hold, on a GPU what keeps it busy. Memory is a few times this.

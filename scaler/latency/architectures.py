@@ -5,12 +5,15 @@ from functools import partial
 
 from ...blocks.errors import CatscaleError
 from ..architecture import Architecture, check_size
+from .cache import Cache
 from .lock import Say
-from .measure import Measurement, Subject, measure
+from .measure import Measurement, Subject, measure, settled
 from .protocol import Protocol
 from .runtimes import Runtime, find_runtime
+from .stamp import take_stamp
 
-ATTEMPTS = 3  # of `measure_latency`, while the interval is too wide
+ATTEMPTS = 3  # of `measure_latency`, while the figure is refused
+SEARCHING = Protocol(cap_s=4.0, widest_interval=0.1)  # of a search, which measures many and goes on with a rough figure
 
 
 def subject(architecture: Architecture, runtime: Runtime, size: int | None) -> Subject:
@@ -37,8 +40,35 @@ def measure_all(
     return measure([subject(a, runtime, protocol.size) for a in architectures], protocol, runtime, say=say)
 
 
+def measured_or_kept(
+    architectures: Sequence[Architecture],
+    protocol: Protocol,
+    cache: Cache,
+    *,
+    fresh: bool = False,
+    say: Say = lambda line: None,
+) -> list[Measurement]:
+    """The same, from the cache where it has them all; else, or where `fresh`, all are measured in turns and kept.
+
+    Raises:
+        InputError: as `measure_all`; or the cache cannot be written.
+        CatscaleError: the device stays busy.
+    """
+    runtime = find_runtime(protocol.runtime)
+    subjects = [subject(architecture, runtime, protocol.size) for architecture in architectures]
+    whole = settled(protocol, runtime)
+    facts = runtime.facts(whole)
+    kept = [cache.find(one.name, one.fingerprint, take_stamp(whole, facts, one.size), whole) for one in subjects]
+    if not fresh and all(kept):
+        say(f"from the cache, {cache.path}; --fresh measures again")
+        return [found for found in kept if found]
+    found = measure(subjects, whole, runtime, say=say)
+    cache.keep(found)
+    return found
+
+
 def measure_latency(
-    architecture: Architecture, protocol: Protocol | None = None, *, say: Say = lambda line: None
+    architecture: Architecture, protocol: Protocol = SEARCHING, *, say: Say = lambda line: None
 ) -> Measurement:
     """Measure one architecture; while the figure is refused, again, at most `ATTEMPTS` times.
 
@@ -49,7 +79,6 @@ def measure_latency(
         InputError: as `measure_all`.
         CatscaleError: the runtime failed, out of memory for example, or the device stays busy.
     """
-    protocol = protocol or Protocol()
     best: Measurement | None = None
     for _ in range(ATTEMPTS):
         (found,) = measure_all([architecture], protocol, say=say)

@@ -10,6 +10,7 @@ from .protocol import Protocol
 from .samples import summary
 
 LEAST_RUNS = 5  # timed, however slow
+NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory")  # torch, its CPU part, onnxruntime
 
 Run = Callable[[], float]  # runs once and gives how long it took, in milliseconds
 Key = TypeVar("Key", bound=Hashable)
@@ -76,7 +77,9 @@ def warmed_up(run: Run, protocol: Protocol) -> int:
 def reason(error: BaseException) -> str:
     """The first line of what went wrong, and `out of memory` in these words whoever says it."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    memory = isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower()
+    memory = (
+        isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower()
+    )
     return "out of memory" if memory else text
 
 

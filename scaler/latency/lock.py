@@ -1,4 +1,4 @@
-"""One measurement at a time on each device of a host: a lock that a process holds and loses however it dies. No torch."""
+"""One measurement at a time on each device: a lock that a process holds and loses however it dies. No torch."""
 
 import json
 import os
@@ -25,25 +25,31 @@ LOOK_S = 0.1
 Say = Callable[[str], None]
 
 
+def device_lock_path(device: str) -> Path:
+    """The file that stands for a device of this host, the same for every user of it."""
+    word = re.sub(r"[^A-Za-z0-9]+", "-", f"{platform.node()}-{device}")
+    return Path(tempfile.gettempdir()) / f"catscale-latency-{word}.lock"
+
+
 @contextmanager
-def device_lock(device: str, *, say: Say = lambda line: None, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold a device, as soon as nobody else measures on it; `say` is told once who does.
+def locked(path: Path, what: str, *, say: Say = lambda line: None, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold a lock file, as soon as nobody else does.
 
     Args:
-        device: "cpu", or what a GPU is called on this host whoever asks (its UUID).
-        say: is told that the device is busy.
+        path: of the lock; it stays, with a note of who held it last.
+        what: is locked, in messages: a device, a file.
+        say: is told once who holds it.
         wait_s: seconds to wait.
 
     Raises:
-        CatscaleError: it is still busy then.
+        CatscaleError: it is still held then, or cannot be opened.
     """
     if fcntl is None:
         yield
         return
-    path = lock_path(device)
     handle = _open(path)
     try:
-        _take(handle, path, device, say, wait_s)
+        _take(handle, path, what, say, wait_s)
         with suppress(OSError):  # another user's file can be locked, but not written
             note = {"pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}", "command": Path(sys.argv[0]).name}
             os.ftruncate(handle, 0)
@@ -53,28 +59,20 @@ def device_lock(device: str, *, say: Say = lambda line: None, wait_s: float = WA
         os.close(handle)
 
 
-def lock_path(device: str) -> Path:
-    """The file that stands for a device of this host, the same for every user of it."""
-    word = re.sub(r"[^A-Za-z0-9]+", "-", f"{platform.node()}-{device}")
-    return Path(tempfile.gettempdir()) / f"catscale-latency-{word}.lock"
-
-
 def _open(path: Path) -> int:
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
+    with suppress(OSError):
         handle = os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
         with suppress(OSError):  # the umask took the others' right to write; only the owner can give it back
             os.fchmod(handle, 0o666)
         return handle
-    except OSError:
-        pass
     try:
         return os.open(path, flags | os.O_RDONLY)
     except OSError as error:
-        raise CatscaleError(f"{path}: the device's lock cannot be opened: {error.strerror}") from error
+        raise CatscaleError(f"{path}: cannot be locked: {error.strerror}") from error
 
 
-def _take(handle: int, path: Path, device: str, say: Say, wait_s: float) -> None:
+def _take(handle: int, path: Path, what: str, say: Say, wait_s: float) -> None:
     assert fcntl
     told, until = False, monotonic() + wait_s
     while True:
@@ -84,9 +82,9 @@ def _take(handle: int, path: Path, device: str, say: Say, wait_s: float) -> None
         except BlockingIOError:
             holder = _holder(path)
         if monotonic() >= until:
-            raise CatscaleError(f"latency: {device} is busy with the measurement of {holder}; try again when it is done")
+            raise CatscaleError(f"{what} is busy with {holder}; try again when it is done")
         if not told:
-            say(f"{device} is busy with the measurement of {holder}; waiting for it")
+            say(f"{what} is busy with {holder}; waiting for it")
             told = True
         sleep(LOOK_S)
 

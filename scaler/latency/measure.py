@@ -15,7 +15,7 @@ from typing import Any, Self
 from ...blocks.errors import InputError
 from .conditions import Conditions, Watch
 from .interleave import Timed, interleaved, reason
-from .lock import Say, device_lock
+from .lock import Say, device_lock_path, locked
 from .pinning import check_threads, default_threads, pinned
 from .protocol import Protocol
 from .runtimes import Prepared, Runtime
@@ -86,8 +86,8 @@ class Measurement:
         """Whether this is a result."""
         return not self.failure and not self.refusal
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; what follows from the samples stands beside them for whoever reads it."""
+    def to_json(self, *, samples: bool = True) -> dict[str, Any]:
+        """Plain data; what follows from the samples stands beside them, or for them, for whoever reads it."""
         figures = {} if self.failure else {**asdict(self.summary), "fps": self.fps}
         return {
             "name": self.name,
@@ -101,7 +101,7 @@ class Measurement:
             "session": self.session,
             "taken": self.taken,
             "warm_up": self.warm_up,
-            "samples_ms": list(self.samples_ms),
+            **({"samples_ms": list(self.samples_ms)} if samples else {}),
         }
 
     @classmethod
@@ -158,8 +158,10 @@ def measure(
     facts = runtime.facts(protocol)
     session, taken = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
     with ExitStack() as held:
-        held.enter_context(device_lock(facts.gpu or protocol.device, say=say))
-        cores = held.enter_context(pinned(protocol.threads)) if protocol.threads else None
+        lock = device_lock_path(facts.gpu or protocol.device)
+        held.enter_context(locked(lock, f"latency: {protocol.device}", say=say))
+        if protocol.threads:
+            held.enter_context(pinned(protocol.threads))
         held.enter_context(runtime.held(protocol))
         ready: dict[int, Prepared] = {}
         timed: dict[int, Timed] = {}
@@ -175,7 +177,7 @@ def measure(
         Measurement(
             subject.name,
             subject.fingerprint,
-            take_stamp(protocol, facts, subject.size, cores),
+            take_stamp(protocol, facts, subject.size),
             protocol,
             session,
             taken,

@@ -44,16 +44,20 @@ def check_threads(threads: int) -> None:
         raise InputError(f"latency: {threads} threads on {cores} cores would wait for each other; use at most {cores}")
 
 
+def cores_of(threads: int) -> tuple[int, ...] | None:
+    """The cores that so many threads are pinned to; None where the system cannot pin them."""
+    return allowed_cores()[:threads] if hasattr(os, "sched_setaffinity") else None
+
+
 @contextmanager
-def pinned(threads: int) -> Iterator[tuple[int, ...] | None]:
-    """Keep every thread of this process on its first `threads` cores; gives these, or None where that cannot be done.
+def pinned(threads: int) -> Iterator[None]:
+    """Keep every thread of this process on its `cores_of`, where the system can.
 
     Threads made meanwhile stay there as well; afterwards each may go where it might before.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        yield None
+    if (cores := cores_of(threads)) is None:
+        yield
         return
-    cores = allowed_cores()[:threads]
     before: dict[int, set[int]] = {}
     everywhere = os.sched_getaffinity(0)
     try:
@@ -61,7 +65,7 @@ def pinned(threads: int) -> Iterator[tuple[int, ...] | None]:
             with suppress(OSError):  # it ended meanwhile
                 before[task] = os.sched_getaffinity(task)
                 os.sched_setaffinity(task, cores)
-        yield cores
+        yield
     finally:
         for task in _tasks():
             with suppress(OSError):

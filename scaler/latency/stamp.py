@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from .conditions import governor, nvidia_driver
+from .pinning import cores_of
 from .plain import fields_of
 from .protocol import VERSION, Protocol
 
@@ -39,6 +40,23 @@ class Stamp:
     cores: str | None  # that the threads are pinned to; None where they cannot be
     cold_cache: bool
 
+    @property
+    def words(self) -> str:
+        """All of it that a reader of a figure wants beside it, but for the input size."""
+        cores = f" on cores {self.cores}" if self.cores else ", not pinned"
+        parts = (
+            f"{self.device} of {self.host}",
+            f"driver {self.driver}" if self.driver else "",
+            f"governor {self.governor}" if self.governor else "",
+            f"{self.threads} thread{'s' * (self.threads > 1)}{cores}" if self.threads else "",
+            f"{self.runtime} ({self.versions})",
+            self.dtype,
+            self.memory_format.replace("_", "-"),
+            f"batch {self.batch}",
+            "cold cache" if self.cold_cache else "",
+        )
+        return ", ".join(part for part in parts if part)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
@@ -59,9 +77,10 @@ def differences(one: Stamp, other: Stamp) -> dict[str, tuple[Any, Any]]:
     return {name: (its, others) for name, its, others in pairs if its != others}
 
 
-def take_stamp(protocol: Protocol, facts: RuntimeFacts, size: int, cores: tuple[int, ...] | None) -> Stamp:
-    """The stamp of what is measured by a protocol at a size in pixels, on the cores that are its own."""
+def take_stamp(protocol: Protocol, facts: RuntimeFacts, size: int) -> Stamp:
+    """The stamp of what is measured by a settled protocol at a size in pixels."""
     on_cpu = facts.gpu is None
+    cores = cores_of(protocol.threads) if on_cpu and protocol.threads else None
     return Stamp(
         protocol=VERSION,
         host=platform.node(),
@@ -76,6 +95,6 @@ def take_stamp(protocol: Protocol, facts: RuntimeFacts, size: int, cores: tuple[
         size=size,
         memory_format=protocol.memory_format,
         threads=protocol.threads if on_cpu else None,
-        cores=",".join(map(str, cores)) if on_cpu and cores else None,
+        cores=",".join(map(str, cores)) if cores else None,
         cold_cache=protocol.cold_cache,
     )

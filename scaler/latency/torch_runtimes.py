@@ -105,6 +105,8 @@ class TorchRuntime:
         if self.name == "cuda-graph":
             return _captured(model, images), images
         run: Any = torch.compile(model) if self.name == "compile" else model
+        with torch.inference_mode():
+            run(images)  # compiling is no part of the warm-up
         return (lambda: run(images)), images
 
 

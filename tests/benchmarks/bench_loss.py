@@ -14,8 +14,8 @@ from pathlib import Path
 
 import catscale
 import torch
-from catscale.trainer.assigners import Head, Positives, SimpleAssigner, level_candidates
 from catscale.scaler.suppression import xyxy_from_cxcywh
+from catscale.trainer.assigners import Head, Positives, SimpleAssigner, level_candidates
 from catscale.trainer.boxes import decode
 from catscale.trainer.loss import Assignment, Loss
 from catscale.trainer.ota import OtaAssigner

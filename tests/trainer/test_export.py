@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from catscale.blocks.errors import CatscaleError, InputError
-from catscale.trainer import export_program
 from catscale.scaler.suppression import suppress
+from catscale.trainer import export_program
 from catscale.trainer.checkpoint import WeightsHeader, save_weights
 from catscale.trainer.export import Exported, ExportSettings, export
 from catscale.trainer.recipe import load_recipe

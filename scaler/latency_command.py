@@ -1,0 +1,99 @@
+"""`catscale latency`: architectures measured on this machine, in turns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..blocks.errors import CatscaleError, InputError, nearest
+from .commands import SizeOption
+from .documents import write_text
+from .terminal import JsonOption, err, print_json
+from .zoo import load
+
+RUNTIME = "torch (eager), compile or cuda-graph."
+FORMS = "fp32, tf32, fp16 or bf16."
+
+
+def latency(
+    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")],
+    size: SizeOption = None,
+    runtime: Annotated[str, typer.Option(help=RUNTIME)] = "torch",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … or auto.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=FORMS)] = "fp32",
+    batch: Annotated[str, typer.Option(help="Images at a time, or several such as 1,32.")] = "1",
+    part: Annotated[str, typer.Option(help="forward, nms, end-to-end, several of them, or all.")] = "forward",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of a CPU, a core each; all cores by default.")] = None,
+    cold_cache: Annotated[bool, typer.Option("--cold-cache", help="Empty the caches before each run.")] = False,
+    runs: Annotated[int, typer.Option(help="Timed runs after the warm-up; more where the interval is wide.")] = 30,
+    interval: Annotated[
+        float, typer.Option(help="Widest interval of a median, as a share of it; a wider one is refused.")
+    ] = 0.05,
+    cache: Annotated[
+        Path | None, typer.Option(help="File of results to take from and add to; in the user's cache by default.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the cache has.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File of results to write (JSON).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the deploy graph on this machine: median of many runs after a warm-up, with its confidence interval.
+
+    Several are measured in turns, and compared with the first. A figure that is not steady enough is refused: exit
+    code 1. docs/latency.md says how all of it is done.
+
+    Example: catscale latency yolov7-tiny yolov7 --size 320 --device cpu
+    """
+    architectures = [load(arch) for arch in archs]
+    from .latency.architectures import measured_or_kept
+    from .latency.cache import Cache, default_cache
+    from .latency.protocol import PARTS, Protocol
+    from .latency.results import results_text
+    from .latency.table import print_measurements
+
+    protocols = [
+        Protocol(
+            runtime=runtime,
+            device=device,
+            dtype=dtype,
+            batch=each,
+            size=size,
+            part=which,
+            threads=threads,
+            cold_cache=cold_cache,
+            runs=runs,
+            widest_interval=interval,
+        )
+        for which in _parts(part, PARTS)
+        for each in _batches(batch)
+    ]
+    kept = Cache(cache or default_cache(), say=err.print)
+    found = [
+        measured
+        for protocol in protocols
+        for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=err.print)
+    ]
+    if output:
+        write_text(output, results_text(found))
+    if as_json:
+        print_json([measured.to_json() for measured in found])
+    else:
+        print_measurements(found)
+    if lost := [measured.name for measured in found if not measured.accepted]:
+        why = [measured.failure or measured.refusal for measured in found if not measured.accepted]
+        raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0]}: {why[0]}")
+
+
+def _parts(word: str, known: Sequence[str]) -> list[str]:
+    parts = list(known) if word == "all" else [part.strip() for part in word.split(",")]
+    for part in parts:
+        if part not in known:
+            raise InputError(f"--part: no part is called {part!r}; {nearest(part, (*known, 'all'))}")
+    return list(dict.fromkeys(parts))
+
+
+def _batches(word: str) -> list[int]:
+    batches = [batch.strip() for batch in word.split(",")]
+    if not all(batch.isdecimal() and int(batch) for batch in batches):
+        raise InputError(f"--batch {word}: expected a number of images, or several such as 1,32")
+    return list(dict.fromkeys(map(int, batches)))
