@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ FORMS = "fp32, tf32, fp16 or bf16."
 
 
 def latency(
+    context: typer.Context,
     archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names of the zoo, or architecture files.")],
     size: SizeOption = None,
     runtime: Annotated[str, typer.Option(help=RUNTIME)] = "torch",
@@ -35,6 +36,12 @@ def latency(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the cache has.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File of results to write (JSON).")] = None,
+    predict: Annotated[
+        Path | None, typer.Option(help="Measure nothing: predict by a table that `catscale search calibrate` made.")
+    ] = None,
+    blocks: Annotated[
+        Path | None, typer.Option(help="Time one ARCH block by block instead, and draw that here (SVG or PNG).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the deploy graph on this machine: median of many runs after a warm-up, with its confidence interval.
@@ -45,6 +52,11 @@ def latency(
     Example: catscale latency yolov7-tiny yolov7 --size 320 --device cpu
     """
     architectures = [load(arch) for arch in archs]
+    if predict:
+        from .latency_table.show import show_predictions
+
+        show_predictions(architectures, predict, size, _stated(context), as_json=as_json)
+        return
     from .latency.architectures import measured_or_kept
     from .latency.cache import Cache, default_cache
     from .latency.protocol import PARTS, Protocol
@@ -67,6 +79,11 @@ def latency(
         for which in _parts(part, PARTS)
         for each in _batches(batch)
     ]
+    if blocks:
+        from .latency_table.show import show_blocks
+
+        show_blocks(architectures, protocols, blocks, as_json=as_json)
+        return
     kept = Cache(cache or default_cache(), say=err.print)
     found = [
         measured
@@ -82,6 +99,12 @@ def latency(
     if lost := [measured.name for measured in found if not measured.accepted]:
         why = [measured.failure or measured.refusal for measured in found if not measured.accepted]
         raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0]}: {why[0]}")
+
+
+def _stated(context: typer.Context) -> dict[str, Any]:
+    """The options that the user gave, by name."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _parts(word: str, known: Sequence[str]) -> list[str]:

@@ -6,19 +6,14 @@ from functools import cached_property, partial
 from statistics import median
 from time import perf_counter
 
-import torch
-from torch import Tensor, fx
-
 from ...blocks.errors import CatscaleError, InputError
 from ..architecture import Architecture
-from ..build import build
 from ..latency.architectures import subject
 from ..latency.lock import Say
 from ..latency.measure import Measurement, Subject, measure
 from ..latency.protocol import Protocol
 from ..latency.runtimes import Runtime, find_runtime
-from ..latency.torch_runtimes import DTYPES
-from .in_situ import LayerClock
+from .in_situ import LayerClock, check_clockable
 from .layers import LayerKey, layers_of
 from .predictor import Calibrated, LayerTimes, features_of_network
 from .table import FEWEST, LatencyTable
@@ -27,7 +22,6 @@ TOGETHER = 8  # networks that are held in memory and take turns
 PASSES = 2  # over all networks, so that no drift of the machine falls on some of them alone
 RUNS = 6  # of each network in a pass, as a whole and layer by layer
 FOLDS = 8  # of the networks, whose layers are left out in turn
-RUNTIME = "torch"  # the one whose layers run one after another as they stand in the graph
 
 
 @dataclass
@@ -63,12 +57,11 @@ def calibrate(
         say: is told how far it is.
 
     Raises:
-        InputError: there are too few networks, or the protocol is of another runtime than torch's own, eager.
+        InputError: there are too few networks, or as `check_clockable` and `measure` raise.
         CatscaleError: a network cannot run on the device, or the device stays busy.
     """
     start = perf_counter()
-    if protocol.runtime != RUNTIME or protocol.part != "forward" or protocol.cold_cache:
-        raise InputError(f"calibrate: a table is of the forward by the runtime {RUNTIME}, with caches as they are")
+    check_clockable(protocol)
     networks = {(a.fingerprint, a.size): Timed(a) for a in architectures}
     if len(networks) < FEWEST:
         raise InputError(f"calibrate: {len(networks)} different networks; at least {FEWEST} are needed")
@@ -108,7 +101,7 @@ def _measured(chunk: Sequence[Timed], protocol: Protocol, runtime: Runtime, say:
     clocks: dict[int, LayerClock] = {}
 
     def clocked(place: int, settled: Protocol) -> LayerClock:
-        clocks[place] = LayerClock(*_model(chunk[place].architecture, settled))
+        clocks[place] = LayerClock.of(chunk[place].architecture, settled)
         return clocks[place]
 
     subjects: list[Subject] = []
@@ -125,17 +118,6 @@ def _measured(chunk: Sequence[Timed], protocol: Protocol, runtime: Runtime, say:
         network.whole += found[2 * place].samples_ms
         network.runs += clocks[place].layers_ms[-protocol.runs :]  # those before were to warm up
     return found
-
-
-def _model(architecture: Architecture, protocol: Protocol) -> tuple[fx.GraphModule, Tensor]:
-    """The deploy model and the images that it reads, as the runtime has them."""
-    assert protocol.size
-    device, dtype = torch.device(protocol.device), DTYPES[protocol.dtype]
-    form = torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
-    model = build(architecture, "deploy").eval().requires_grad_(False)
-    model = model.to(device, dtype).to(memory_format=form)  # type: ignore[call-overload]
-    images = torch.rand(protocol.batch, 3, protocol.size, protocol.size, device=device, dtype=dtype)
-    return model, images.to(memory_format=form)
 
 
 def calibrated(networks: Sequence[Timed], dtype: str, batch: int) -> Iterator[Calibrated]:

@@ -9,10 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, fx
+
+from ...blocks.errors import InputError
+from ..architecture import Architecture
+from ..build import build
+from ..latency.protocol import Protocol
+from ..latency.torch_runtimes import DTYPES
+
+RUNTIME = "torch"  # the one whose layers run one after another as they stand in the graph
 
 Clock = Callable[[], Any]
 Step = tuple[fx.Node, Callable[..., Any], tuple[fx.Node, ...]]  # a call, and the values that nobody reads after it
@@ -28,6 +36,17 @@ class LayerClock:
     model: fx.GraphModule
     images: Tensor
     layers_ms: list[dict[str, float]] = field(default_factory=list)  # of each run, in order
+
+    @classmethod
+    def of(cls, architecture: Architecture, protocol: Protocol) -> Self:
+        """A clock in the deploy model of an architecture, by a settled protocol with a size."""
+        assert protocol.size
+        device, dtype = torch.device(protocol.device), DTYPES[protocol.dtype]
+        form = torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
+        model = build(architecture, "deploy").eval().requires_grad_(False)
+        model = model.to(device, dtype).to(memory_format=form)  # type: ignore[call-overload]
+        images = torch.rand(protocol.batch, 3, protocol.size, protocol.size, device=device, dtype=dtype)
+        return cls(model, images.to(memory_format=form))
 
     def __post_init__(self) -> None:
         self.steps = list(_steps(self.model))
@@ -73,6 +92,17 @@ class LayerClock:
                 del values[value]
             stamps.append(clock())
         return stamps
+
+
+def check_clockable(protocol: Protocol) -> None:
+    """Refuse what cannot be taken apart into layers.
+
+    Raises:
+        InputError: another runtime than torch's own, eager; another part than the forward; or emptied caches.
+    """
+    for name, value in (("runtime", RUNTIME), ("part", "forward"), ("cold_cache", False)):
+        if (asked := getattr(protocol, name)) != value:
+            raise InputError(f"latency: layers are timed with {name} {value!r}, not {asked!r}")
 
 
 def _steps(model: fx.GraphModule) -> Iterator[Step]:
