@@ -84,11 +84,11 @@ def latency(
 
         show_blocks(architectures, protocols, blocks, as_json=as_json)
         return
-    kept = Cache(cache or default_cache(), say=err.print)
+    kept = Cache(cache or default_cache(), say=_say)
     found = [
         measured
         for protocol in protocols
-        for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=err.print)
+        for measured in measured_or_kept(architectures, protocol, kept, fresh=fresh, say=_say)
     ]
     if output:
         write_text(output, results_text(found))
@@ -105,6 +105,10 @@ def _stated(context: typer.Context) -> dict[str, Any]:
     """The options that the user gave, by name."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _say(line: str) -> None:
+    err.print(line, markup=False)
 
 
 def _parts(word: str, known: Sequence[str]) -> list[str]:

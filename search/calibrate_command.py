@@ -41,9 +41,8 @@ def calibrate(
     table = measured(chosen, protocol, say=lambda line: err.print(line, markup=False))
     table.write(output)
     if as_json:
-        print_json(
-            {"table": str(output), "networks": len(table.networks), "layers": len(table.layers_ms), **table.errors()}
-        )
+        errors = [round(float(error), 5) for error in table.errors]
+        print_json({"table": str(output), "layers": len(table.layers_ms), "networks": len(errors), "errors": errors})
         return
     for line in table.words():
         out.print(line, markup=False)

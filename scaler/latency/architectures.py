@@ -13,7 +13,7 @@ from .runtimes import Runtime, find_runtime
 from .stamp import take_stamp
 
 ATTEMPTS = 3  # of `measure_latency`, while the figure is refused
-SEARCHING = Protocol(cap_s=4.0, widest_interval=0.1)  # of a search, which measures many and goes on with a rough figure
+SEARCHING = Protocol(most_runs=90, cap_s=4.0, widest_interval=0.1)  # of many, where a rough figure is better than none
 
 
 def subject(architecture: Architecture, runtime: Runtime, size: int | None) -> Subject:

@@ -10,7 +10,7 @@ from ...blocks.errors import InputError
 from .measure import Measurement
 
 KIND = "catscale latency"
-LEAVES = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+LEAVES = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
 
 
 def results_text(measurements: Sequence[Measurement]) -> str:

@@ -30,15 +30,15 @@ def print_measurements(measurements: Sequence[Measurement]) -> None:
         if index:
             fields = differences(stamps[0], stamp)
             told = ", ".join(f"{field} is {here} here, {there} there" for field, (there, here) in fields.items())
-            out.print(f"not ranked with the first table: {told}")
+            out.print(f"not ranked with the first table: {told}", markup=False)
     for measured in measurements:
         at = f"{measured.name}, {measured.stamp.part} at {measured.stamp.size} px, batch {measured.stamp.batch}"
         if measured.failure:
-            err.print(f"{at}: failed: {measured.failure}")
+            err.print(f"{at}: failed: {measured.failure}", markup=False)
         elif measured.refusal:
-            err.print(f"{at}: refused: {measured.refusal}")
+            err.print(f"{at}: refused: {measured.refusal}", markup=False)
     for line in dict.fromkeys(m.conditions.unread for m in measurements if m.conditions and m.conditions.unread):
-        err.print(line)
+        err.print(line, markup=False)
 
 
 def _print_group(stamp: Stamp, group: Sequence[Measurement]) -> None:

@@ -1,7 +1,7 @@
 """Graphs run by torch: eager, compiled, and as a CUDA graph; forward, suppression and the whole way apart."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,8 +44,6 @@ class TorchRuntime:
             raise InputError(f"--runtime cuda-graph: {protocol.device} has no CUDA graphs; use --runtime torch")
         if protocol.dtype == "tf32" and not cuda:
             raise InputError(f"--dtype tf32: {protocol.device} has no such numbers; use fp32 or bf16")
-        if protocol.dtype == "fp16" and not cuda:
-            raise InputError(f"--dtype fp16: {protocol.device} only stores them; use fp32 or bf16")
 
     def facts(self, protocol: Protocol) -> RuntimeFacts:
         versions = {"torch": torch.__version__}
@@ -67,7 +65,8 @@ class TorchRuntime:
             cudnn.allow_tf32 = matmul.allow_tf32 = protocol.dtype == "tf32"
             cudnn.benchmark = True
         try:
-            yield
+            with torch.cuda.device(protocol.device) if cuda else nullcontext():
+                yield
         finally:
             torch.set_num_threads(threads)
             cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
@@ -77,12 +76,12 @@ class TorchRuntime:
     def prepare(self, architecture: Architecture, protocol: Protocol) -> "TorchPrepared":
         assert protocol.size
         device, dtype = torch.device(protocol.device), DTYPES[protocol.dtype]
+        if protocol.part == "forward":
+            return TorchPrepared(self._forward(architecture, protocol, device, dtype)[0], device, protocol.cold_cache)
         boxes = drawn_boxes(architecture, protocol.batch, protocol.size).to(device)
         if protocol.part == "nms":
             return TorchPrepared(lambda: _suppressed(boxes), device, protocol.cold_cache)
         forward, images = self._forward(architecture, protocol, device, dtype)
-        if protocol.part == "forward":
-            return TorchPrepared(forward, device, protocol.cold_cache)
         pixels = torch.randint(256, images.shape, dtype=torch.uint8).to(memory_format=torch.channels_last)
 
         def end_to_end() -> None:
@@ -161,7 +160,8 @@ def drawn_boxes(architecture: Architecture, batch: int, size: int) -> Tensor:
         sides = (0.05 + 0.25 * torch.rand(objects, 2, generator=random)) * size
         labels = torch.randint(architecture.classes, (objects,), generator=random)
         around = torch.cat((centres, sides), 1).repeat_interleave(BOXES_PER_OBJECT, 0)[: len(chosen)]
-        image[chosen, :4] = around * (1 + 0.05 * torch.randn(around.shape, generator=random))
+        sides = around[:, 2:].repeat(1, 2)
+        image[chosen, :4] = around + 0.05 * sides * torch.randn(around.shape, generator=random)
         image[chosen, 4] = 0.5 + 0.5 * torch.rand(len(chosen), generator=random)
         image[chosen, 5 + labels.repeat_interleave(BOXES_PER_OBJECT)[: len(chosen)]] = 0.9
     return boxes

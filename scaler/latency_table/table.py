@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...blocks.errors import InputError
@@ -121,14 +122,18 @@ class LatencyTable:
         own = {name: getattr(self.protocol, name) for name in choices}
         _refuse({name: (own[name], value) for name, value in choices.items() if own[name] != value}, where)
 
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """How far each network, predicted without its own measurement, is off: shares of its latency."""
+        return self.predictor.left_out / np.array([network.median_ms for network in self.networks]) - 1
+
     def words(self) -> list[str]:
         """What the table holds and how good it is, in lines."""
-        latencies = np.array([network.median_ms for network in self.networks])
-        errors = np.abs(self.predictor.left_out / latencies - 1)
-        kinds = len({key.kind for key in self.layers_ms})
+        latencies = [network.median_ms for network in self.networks]
+        kinds, errors = len({key.kind for key in self.layers_ms}), np.abs(self.errors)
         return [
             f"{len(self.layers_ms):,} layers of {kinds} kinds, {len(self.networks)} networks of "
-            f"{latencies.min():.2f} to {latencies.max():.2f} ms, in {self.seconds:.0f} s",
+            f"{min(latencies):.2f} to {max(latencies):.2f} ms, measured in {self.seconds:.0f} s on {self.taken[:10]}",
             f"each network predicted without it: {errors.mean():.1%} off in the mean, {errors.max():.1%} at most",
             self.stamp.words,
         ]

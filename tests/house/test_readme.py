@@ -21,13 +21,17 @@ COMMANDS = [
 ]
 
 
-def test_every_catscale_command_works(cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
+def test_every_catscale_command_works(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     commands = [command for command in COMMANDS if command.startswith("catscale ")]
     assert len(commands) > 10
     for command in commands:
         done = cli(*command.split()[1:], cwd=tmp_path)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        refused = command.startswith("catscale latency") and ": refused: " in done.stderr  # as a busy machine must
+        assert done.returncode == 0 or refused, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
     for made in ("e6.yaml", "runs/first/best.safetensors", "report/index.html", "runs/first-found/000001.jpg"):
         assert (tmp_path / made).is_file(), made

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
-    from catscale.scaler.latency import Latency
+    from catscale.scaler.latency.measure import Measurement
 
 
 class Device:
@@ -79,16 +79,16 @@ def test_the_smallest_is_measured_before_nothing_is_said_to_fit() -> None:
 
 def test_a_measured_latency_is_met() -> None:
     """Twice what a narrow detector takes as it is, on this machine: what comes back was measured at or under it."""
-    from catscale.scaler.latency import measure_latency
+    from catscale.scaler.latency.architectures import measure_latency
 
-    def measure(architecture: Architecture) -> "Latency":
-        return measure_latency(architecture, runs=5, threads=1)
+    def measure(architecture: Architecture) -> "Measurement":
+        return measure_latency(architecture, catscale.LatencyProtocol(runs=5, threads=1, cap_s=0.5, widest_interval=9))
 
     narrow = catscale.load("yolov7-tiny").scale(width=0.125, resolution=64)
-    latency = Target("latency_ms", Decimal(2 * measure(narrow).median_ms))
+    latency = Target("latency_ms", Decimal(2 * measure(narrow).summary.median_ms))
     found = fit(narrow, [latency, parse_target("params=1M")], "width", measure=measure)
     assert found.best.latency is not None
-    assert found.best.latency.median_ms <= latency.bound
+    assert found.best.latency.summary.median_ms <= latency.bound
     assert found.best.counts["params"] <= 1_000_000
 
 
@@ -99,10 +99,14 @@ def test_a_measured_latency_is_met() -> None:
         (["latency_ms=9999", "params=1k"], r"no compound factor fits; 0\.5, the smallest, gives params \d+\.\d\dk; 1"),
     ],
 )
-def test_what_no_variant_meets_says_what_was_tried(words: list[str], message: str, tmp_path: Path) -> None:
+def test_what_no_variant_meets_says_what_was_tried(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = catscale.LatencyProtocol(runs=5, threads=1, cap_s=0.5, widest_interval=9)
+    monkeypatch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
     (tmp_path / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.125, resolution: 64}", encoding="utf-8")
     bounds = [part for word in words for part in ("--fit", word)]
     done = CliRunner().invoke(app, ["scale", str(tmp_path / "narrow.yaml"), *bounds, "--device", "cpu"])
     assert isinstance(done.exception, catscale.InputError)
     assert re.search(message, str(done.exception))
-    assert re.search(r"measured narrow: \d+\.\d\d ms on .+ \(cpu\)", done.stderr)
+    assert re.search(r"measured narrow: \d+\.\d\d ms on .+", done.stderr)

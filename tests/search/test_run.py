@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from catscale.blocks.errors import CatscaleError, InputError
+from catscale.scaler.latency.protocol import Protocol
 from catscale.scaler.zoo import load
 from catscale.search.rows import Row, front, read_rows
 from catscale.search.run import run_study
@@ -47,8 +48,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def quick_latency() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WARM_UP_RUNS": (1, 2), "ATTEMPTS": 1, "TIMED_S": 0.1}.items():
-            patch.setattr(f"catscale.scaler.latency.{name}", value)
+        patch.setattr("catscale.scaler.latency.architectures.ATTEMPTS", 1)
+        quick = Protocol(least_warm_up=1, most_warm_up=2, runs=5, cap_s=0.1)
+        patch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
         yield
 
 
@@ -235,7 +237,7 @@ def not_here(*args: Any, **options: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["tpe", "random", "nsga2", "grid"])
 def test_every_sampler_proposes_each_candidate_once(place: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catscale.scaler.latency.measure_latency", not_here)
+    monkeypatch.setattr("catscale.scaler.latency.architectures.measure_latency", not_here)
     monkeypatch.setattr("catscale.search.run.FAILED_IN_A_ROW", 99)
     study = read(place, f"by-{kind}", trials=20, sampler={"kind": kind, "startup": 2}, constraints={}, references=False)
     rows = run_study(study, place / f"by-{kind}", device="cpu")
