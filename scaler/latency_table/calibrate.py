@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from random import Random
 from statistics import median
 from time import perf_counter
 
@@ -13,6 +14,7 @@ from ..latency.lock import Say
 from ..latency.measure import Measurement, Subject, measure
 from ..latency.protocol import Protocol
 from ..latency.runtimes import Runtime, find_runtime
+from ..latency.stamp import Stamp
 from .in_situ import LayerClock, check_clockable
 from .layers import LayerKey, layers_of
 from .predictor import Calibrated, LayerTimes, features_of_network
@@ -21,6 +23,7 @@ from .table import FEWEST, LatencyTable
 TOGETHER = 8  # networks that are held in memory and take turns
 PASSES = 2  # over all networks, so that no drift of the machine falls on some of them alone
 RUNS = 6  # of each network in a pass, as a whole and layer by layer
+DIGITS = 6  # of milliseconds: no clock tells more
 FOLDS = 8  # of the networks, whose layers are left out in turn
 
 
@@ -70,20 +73,26 @@ def calibrate(
     )
     runtime = find_runtime(protocol.runtime)
     some = list(networks.values())
-    chunks = [some[first : first + TOGETHER] for first in range(0, len(some), TOGETHER)]
     taken: list[Measurement] = []
     for number in range(passes):
-        for place, chunk in enumerate(chunks, 1):
+        mixed = Random(number).sample(some, len(some))  # who shares turns with whom, and when, is to say nothing
+        for first in range(0, len(some), TOGETHER):
+            chunk = mixed[first : first + TOGETHER]
             taken += _measured(chunk, protocol, runtime, say)
-            say(f"calibrate: pass {number + 1} of {passes}, networks {min(place * TOGETHER, len(some))} of {len(some)}")
+            say(f"calibrate: pass {number + 1} of {passes}, network {first + len(chunk)} of {len(some)}")
     largest = max(taken, key=lambda measured: measured.stamp.size)
+    return tabulated(some, largest.stamp, largest.protocol, taken[0].taken, perf_counter() - start)
+
+
+def tabulated(networks: Sequence[Timed], stamp: Stamp, protocol: Protocol, taken: str, seconds: float) -> LatencyTable:
+    """The table of networks that were timed."""
     return LatencyTable(
-        stamp=largest.stamp,
-        protocol=largest.protocol,
-        taken=taken[0].taken,
-        seconds=perf_counter() - start,
-        layers_ms=layer_table(some),
-        networks=tuple(calibrated(some, protocol.dtype, protocol.batch)),
+        stamp=stamp,
+        protocol=protocol,
+        taken=taken,
+        seconds=round(seconds, 1),
+        layers_ms=layer_table(networks),
+        networks=tuple(calibrated(networks, protocol.dtype, protocol.batch)),
     )
 
 
@@ -93,7 +102,7 @@ def layer_table(networks: Sequence[Timed]) -> dict[LayerKey, float]:
     for network in networks:
         for key, ms in network.layers:
             times.setdefault(key, []).append(ms)
-    return {key: median(some) for key, some in times.items()}
+    return {key: round(median(some), DIGITS) for key, some in times.items()}
 
 
 def _measured(chunk: Sequence[Timed], protocol: Protocol, runtime: Runtime, say: Say) -> list[Measurement]:
@@ -132,6 +141,6 @@ def calibrated(networks: Sequence[Timed], dtype: str, batch: int) -> Iterator[Ca
                 architecture.name,
                 architecture.fingerprint,
                 architecture.size,
-                median(network.whole),
+                round(median(network.whole), DIGITS),
                 *(kind(value) for kind, value in zip((float, int, float, float), features, strict=True)),
             )

@@ -19,6 +19,7 @@ from .layers import LayerKey
 Floats = NDArray[np.float64]
 
 VECTOR = 16  # float32 in the widest register of a CPU; GPUs' tensor cores take multiples of 8
+MEASURES = 4  # of the features are measures, the others say yes or no
 RIDGE = 1e-3
 LENGTHS = (1.0, 2.0, 4.0)  # over how many doublings of a width or of the pixels residuals are alike
 NOISES = (0.01, 0.1, 1.0)  # variance of a measured time beside that of the residuals
@@ -54,8 +55,9 @@ class KindTimes:
         return np.exp(_lawful(features) @ self.law + likeness @ self.weights)
 
     def outside(self, features: Floats) -> NDArray[np.bool_]:
-        """Which of them (n,) lie beyond what was measured."""
-        return ((features < self.low - 1e-9) | (features > self.high + 1e-9)).any(axis=1)
+        """Which of them (n,) lie beyond what was measured, in a width, in pixels or in the number of maps."""
+        beyond = (features < self.low - 1e-9) | (features > self.high + 1e-9)
+        return beyond[:, :MEASURES].any(axis=1)
 
 
 def fitted(features: Floats, times_ms: Floats) -> KindTimes:

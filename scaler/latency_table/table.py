@@ -79,7 +79,7 @@ class LatencyTable:
             "kind": KIND,
             "version": VERSION,
             "taken": self.taken,
-            "seconds": round(self.seconds, 1),
+            "seconds": self.seconds,
             "stamp": self.stamp.to_json(),
             "protocol": self.protocol.to_json(),
             "networks": [asdict(network) for network in self.networks],
