@@ -131,9 +131,10 @@ def _measured(chunk: Sequence[Timed], protocol: Protocol, runtime: Runtime, say:
 
 def calibrated(networks: Sequence[Timed], dtype: str, batch: int) -> Iterator[Calibrated]:
     """Each network beside what its layers take by the table of the others, as a network not measured will have it."""
+    together = LayerTimes(layer_table(networks), dtype, batch)
     for fold in range(FOLDS):
         others = [network for place, network in enumerate(networks) if place % FOLDS != fold]
-        times = LayerTimes(layer_table(others), dtype, batch)
+        times = LayerTimes(layer_table(others), dtype, batch, like=together)
         for network in networks[fold::FOLDS]:
             architecture = network.architecture
             features = features_of_network(times.of(architecture.graph("deploy"), architecture.size))

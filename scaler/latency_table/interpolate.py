@@ -9,6 +9,7 @@ Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", MIT P
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import log2
 
 import numpy as np
@@ -49,6 +50,7 @@ class KindTimes:
     known: Floats  # (m, 6)
     weights: Floats  # (m,) of the process
     length: float
+    noise: float
 
     def __call__(self, features: Floats) -> Floats:
         likeness = _likeness(features, self.known, self.length)
@@ -60,8 +62,8 @@ class KindTimes:
         return beyond[:, :MEASURES].any(axis=1)
 
 
-def fitted(features: Floats, times_ms: Floats) -> KindTimes:
-    """Fit the times (n,) of layers of one kind; length and noise by the error of each left out."""
+def fitted(features: Floats, times_ms: Floats, like: KindTimes | None = None) -> KindTimes:
+    """Fit times (n,) of layers of a kind; length and noise as `like` has them, else by the error of each left out."""
     if len(features) > MOST:
         chosen = np.random.default_rng(0).choice(len(features), MOST, replace=False)
         features, times_ms = features[chosen], times_ms[chosen]
@@ -69,26 +71,30 @@ def fitted(features: Floats, times_ms: Floats) -> KindTimes:
     penalty = RIDGE * len(features) * np.diag([0.0] + [1.0] * features.shape[1])
     law = np.linalg.lstsq(lawful.T @ lawful + penalty, lawful.T @ times, rcond=None)[0]
     rest = times - lawful @ law
-    spread = max(float(rest.var()), 1e-12)
-    best = (np.inf, np.zeros(len(rest)), LENGTHS[0])
-    for length in LENGTHS:
-        alike = _likeness(features, features, length)
-        for noise in NOISES:
-            inverse = np.linalg.inv(alike + noise * np.eye(len(rest)))
-            weights = inverse @ rest
-            error = float(np.mean((weights / np.diag(inverse)) ** 2)) / spread
-            if error < best[0]:
-                best = error, weights, length
-    _, weights, length = best
-    return KindTimes(features.min(axis=0), features.max(axis=0), law, features, weights, length)
+    choices = [(like.length, like.noise)] if like else list(product(LENGTHS, NOISES))
+    tried = [(*_process(features, rest, length, noise), length, noise) for length, noise in choices]
+    _, weights, length, noise = min(tried, key=lambda one: one[0])
+    return KindTimes(features.min(axis=0), features.max(axis=0), law, features, weights, length, noise)
 
 
-def fitted_kinds(layers_ms: Mapping[LayerKey, float]) -> dict[str, KindTimes]:
+def fitted_kinds(
+    layers_ms: Mapping[LayerKey, float], like: Mapping[str, KindTimes] | None = None
+) -> dict[str, KindTimes]:
     """Fit every kind of the measured layers."""
     by_kind: dict[str, list[LayerKey]] = {}
     for key in layers_ms:
         by_kind.setdefault(key.kind, []).append(key)
-    return {kind: fitted(array_of(keys), np.array([layers_ms[key] for key in keys])) for kind, keys in by_kind.items()}
+    return {
+        kind: fitted(array_of(keys), np.array([layers_ms[key] for key in keys]), (like or {}).get(kind))
+        for kind, keys in by_kind.items()
+    }
+
+
+def _process(features: Floats, rest: Floats, length: float, noise: float) -> tuple[float, Floats]:
+    """Squared error of the residuals (n,), each left out, and the weights (n,) that explain them."""
+    inverse = np.linalg.inv(_likeness(features, features, length) + noise * np.eye(len(rest)))
+    weights = inverse @ rest
+    return float(np.mean((weights / np.diag(inverse)) ** 2)), weights
 
 
 def array_of(keys: Sequence[LayerKey]) -> Floats:

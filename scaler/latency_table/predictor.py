@@ -67,14 +67,16 @@ class KnownLayer:
 class LayerTimes:
     """Times of layers: as measured where they were, else as their kind's regression has it."""
 
-    def __init__(self, layers_ms: Mapping[LayerKey, float], dtype: str, batch: int) -> None:
-        self.layers_ms, self.element, self.batch = layers_ms, BYTES[dtype], batch
+    def __init__(
+        self, layers_ms: Mapping[LayerKey, float], dtype: str, batch: int, like: "LayerTimes | None" = None
+    ) -> None:
+        self.layers_ms, self.element, self.batch, self.like = layers_ms, BYTES[dtype], batch, like
         self.known: dict[LayerKey, KnownLayer] = {}
 
     @cached_property
     def kinds(self) -> dict[str, KindTimes]:
         """The regression of each kind."""
-        return fitted_kinds(self.layers_ms)
+        return fitted_kinds(self.layers_ms, self.like.kinds if self.like else None)
 
     @cached_property
     def all_kinds(self) -> KindTimes:
