@@ -102,7 +102,7 @@ def layer_table(networks: Sequence[Timed]) -> dict[LayerKey, float]:
     for network in networks:
         for key, ms in network.layers:
             times.setdefault(key, []).append(ms)
-    return {key: round(median(some), DIGITS) for key, some in times.items()}
+    return {key: round(median(some), DIGITS) for key, some in sorted(times.items(), key=str)}
 
 
 def _measured(chunk: Sequence[Timed], protocol: Protocol, runtime: Runtime, say: Say) -> list[Measurement]:

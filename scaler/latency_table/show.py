@@ -18,6 +18,7 @@ from .predictor import CONFIDENCE
 from .table import LatencyTable
 
 PICTURES = ("svg", "png")
+OF_PROTOCOL = ("runtime", "dtype", "batch", "part", "threads", "cold_cache")
 OF_MEASURING = ("runs", "interval", "cache", "fresh", "output")
 
 
@@ -73,8 +74,8 @@ def check_stated(table: LatencyTable, stated: Mapping[str, Any], where: str) -> 
     Raises:
         InputError: with every option that differs.
     """
-    choices = dict(stated)
-    device = choices.pop("device", "auto")
+    choices = {name: stated[name] for name in OF_PROTOCOL if name in stated}
+    device = stated.get("device", "auto")
     if "batch" in choices:
         choices["batch"] = int(choices["batch"]) if str(choices["batch"]).isdecimal() else choices["batch"]
     if device != "auto":

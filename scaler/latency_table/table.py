@@ -85,7 +85,7 @@ class LatencyTable:
             "networks": [asdict(network) for network in self.networks],
             "layers": [
                 {"kind": key.kind, "inputs": " ".join(map(str, key.inputs)), "output": str(key.output), "ms": ms}
-                for key, ms in sorted(self.layers_ms.items(), key=lambda row: str(row[0]))
+                for key, ms in self.layers_ms.items()
             ],
         }
 

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 LONG = os.environ.get("CATSCALE_BENCH_LONG") == "1"
 HELD_OUT = 60
-CALIBRATION = 100 if LONG else 60
-PASSES, TOGETHER, RUNS = 2, 8, 10 if LONG else 6
+CALIBRATION = 100 if LONG else 50
+PASSES, TOGETHER, RUNS = 2, 8, 10 if LONG else 5
 BARS = 0.08, 0.95, 1.0  # mean error, Kendall's tau, milliseconds for a prediction
 SIZES = range(256, 641, 32)
 
