@@ -25,6 +25,11 @@ class BlockTime:
     time_share: float  # of the network's
     flops_share: float
 
+    @property
+    def hidden(self) -> float:
+        """How many times its share of the FLOPs its share of the time is; zero where it has no FLOPs."""
+        return self.time_share / self.flops_share if self.flops_share else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {"name": self.name, "ms": self.ms, "time_share": self.time_share, "flops_share": self.flops_share}

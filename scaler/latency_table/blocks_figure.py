@@ -1,14 +1,16 @@
 """The picture that shows what FLOPs hide: each block's share of the time beside its share of the FLOPs."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
-from ..figure_style import BLUE, ORANGE, house_style
-from .blocks import BlockTimes
+from ..figure_style import BLUE, ORANGE, VERMILION, house_style
+from .blocks import BlockTime, BlockTimes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROW_INCHES, MARGIN_INCHES = 0.27, 1.35
+ROW_INCHES, MARGIN_INCHES = 0.27, 1.55
+HIDDEN = 1.5  # times as large a share of the latency as of the FLOPs, from where on it stands out
 
 
 def draw_blocks(times: BlockTimes) -> "Figure":
@@ -26,17 +28,21 @@ def draw_blocks(times: BlockTimes) -> "Figure":
             places = [place + offset for place in range(len(blocks))]
             axes.barh(places, values, height=0.38, color=colour, label=label)
         for place, block in enumerate(blocks):
-            longest = 100 * max(block.time_share, block.flops_share)
+            end = 100 * max(block.time_share, block.flops_share)
+            style = {"color": VERMILION, "fontweight": "bold"} if block.hidden >= HIDDEN else {}
             axes.annotate(
-                f"{block.ms:.2f} ms", (longest, place), (4, 0), textcoords="offset points", va="center", fontsize=8
+                _label(block), (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8, **style
             )
         axes.set_yticks(range(len(blocks)), [block.name for block in blocks], fontsize=8)
         axes.invert_yaxis()
-        axes.margins(x=0.12, y=0.01)
+        axes.margins(x=0.2, y=0.01)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("% of the network")
-        stamp = times.stamp
-        axes.set_title(f"{times.name} at {stamp.size} px: {times.ms:.1f} ms", loc="left")
-        figure.supxlabel(stamp.words, fontsize=7, x=0.01, ha="left")
-        axes.legend(loc="lower right")
+        axes.set_xlabel("% of the network · beside it: time, and share of latency over share of FLOPs")
+        axes.set_title(f"{times.name} at {times.stamp.size} px: {times.ms:.1f} ms")
+        figure.legend(loc="outside upper right", ncols=2)
+        figure.supxlabel(fill(times.stamp.words, 110), fontsize=7, x=0.01, ha="left")
     return figure
+
+
+def _label(block: BlockTime) -> str:
+    return f"{block.ms:.2f} ms" + (f"  {block.hidden:.1f}x" if block.flops_share else "")

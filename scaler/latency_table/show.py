@@ -110,15 +110,9 @@ def show_blocks(
         return
     columns = ("block", "ms", "% of latency", "% of FLOPs", "latency / FLOPs")
     rows = [
-        (
-            b.name,
-            b.ms,
-            100 * b.time_share,
-            100 * b.flops_share,
-            f"{b.time_share / b.flops_share:.2f}" if b.flops_share else "",
-        )
+        (b.name, b.ms, 100 * b.time_share, 100 * b.flops_share, f"{b.hidden:.2f}" if b.flops_share else "")
         for b in found.blocks
     ]
-    title = f"{found.name} at {found.stamp.size} px: where {found.ms:.2f} ms go, median of {found.runs} runs by layer"
-    print_table(title, columns, rows, found.stamp.words)
+    title = f"{found.name} at {found.stamp.size} px: {found.ms:.2f} ms by block"
+    print_table(title, columns, rows, f"medians of {found.runs} runs; {found.stamp.words}")
     out.print(f"Picture written to {picture}", markup=False)
