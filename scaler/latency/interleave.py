@@ -77,10 +77,8 @@ def warmed_up(run: Run, protocol: Protocol) -> int:
 def reason(error: BaseException) -> str:
     """The first line of what went wrong, and `out of memory` in these words whoever says it."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    memory = (
-        isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower()
-    )
-    return "out of memory" if memory else text
+    said = any(words in text.lower() for words in NO_MEMORY)
+    return "out of memory" if said or isinstance(error, MemoryError) else text
 
 
 def _enough(samples: Mapping[Key, list[float]], rounds: int, protocol: Protocol) -> bool:

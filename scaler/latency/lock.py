@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -35,6 +36,9 @@ def device_lock_path(device: str) -> Path:
 def locked(path: Path, what: str, *, say: Say = lambda line: None, wait_s: float = WAIT_S) -> Iterator[None]:
     """Hold a lock file, as soon as nobody else does.
 
+    Who waits holds a second lock, the place of the next in turn: one that measures again and again must queue for it,
+    and cannot keep the others out.
+
     Args:
         path: of the lock; it stays, with a note of who held it last.
         what: is locked, in messages: a device, a file.
@@ -47,9 +51,12 @@ def locked(path: Path, what: str, *, say: Say = lambda line: None, wait_s: float
     if fcntl is None:
         yield
         return
-    handle = _open(path)
+    handle, turn = _open(path), _open(path.with_name(f"{path.name}.next"))
     try:
-        _take(handle, path, what, say, wait_s)
+        waiting = _Waiting(path, what, say, monotonic() + wait_s)
+        waiting.take(turn)
+        waiting.take(handle)
+        fcntl.flock(turn, fcntl.LOCK_UN)
         with suppress(OSError):  # another user's file can be locked, but not written
             note = {"pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}", "command": Path(sys.argv[0]).name}
             os.ftruncate(handle, 0)
@@ -57,6 +64,7 @@ def locked(path: Path, what: str, *, say: Say = lambda line: None, wait_s: float
         yield
     finally:
         os.close(handle)
+        os.close(turn)
 
 
 def _open(path: Path) -> int:
@@ -72,21 +80,30 @@ def _open(path: Path) -> int:
         raise CatscaleError(f"{path}: cannot be locked: {error.strerror}") from error
 
 
-def _take(handle: int, path: Path, what: str, say: Say, wait_s: float) -> None:
-    assert fcntl
-    told, until = False, monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            holder = _holder(path)
-        if monotonic() >= until:
-            raise CatscaleError(f"{what} is busy with {holder}; try again when it is done")
-        if not told:
-            say(f"{what} is busy with {holder}; waiting for it")
-            told = True
-        sleep(LOOK_S)
+@dataclass
+class _Waiting:
+    """For a lock, and then another; told of once."""
+
+    path: Path
+    what: str
+    say: Say
+    until_s: float
+    told: bool = False
+
+    def take(self, handle: int) -> None:
+        assert fcntl
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                holder = _holder(self.path)
+            if monotonic() >= self.until_s:
+                raise CatscaleError(f"{self.what} is busy with {holder}; try again when it is done")
+            if not self.told:
+                self.say(f"{self.what} is busy with {holder}; waiting for it")
+                self.told = True
+            sleep(LOOK_S)
 
 
 def _holder(path: Path) -> str:

@@ -156,7 +156,7 @@ def measure(
     """
     protocol = settled(protocol, runtime)
     facts = runtime.facts(protocol)
-    session, taken = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
+    session = uuid.uuid4().hex
     with ExitStack() as held:
         lock = device_lock_path(facts.gpu or protocol.device)
         held.enter_context(locked(lock, f"latency: {protocol.device}", say=say))
@@ -170,7 +170,7 @@ def measure(
                 ready[index] = subject.prepare(protocol.replace(size=subject.size))
             except Exception as error:  # whatever a runtime throws is the reason of this graph alone
                 timed[index] = Timed((), 0, reason(error))
-        watch = Watch(facts.gpu)
+        watch, taken = Watch(facts.gpu), datetime.now(UTC).isoformat(timespec="seconds")
         timed |= interleaved({index: one.run for index, one in ready.items()}, protocol, after_round=watch.look)
         conditions = watch.conditions()
     return [

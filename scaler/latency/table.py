@@ -51,8 +51,9 @@ def _print_group(stamp: Stamp, group: Sequence[Measurement]) -> None:
         if measured not in accepted:
             return (measured.name, "failed" if measured.failure else "refused", *[None] * 8)
         its = measured.summary
-        interval = f"{its.low_ms:,.2f} to {its.high_ms:,.2f}"
-        figures = (its.median_ms, interval, its.iqr_ms, its.p95_ms, its.p99_ms, measured.fps, its.runs)
+        times = [_ms(value, its.median_ms) for value in (its.median_ms, its.iqr_ms, its.p95_ms, its.p99_ms)]
+        interval = f"{_ms(its.low_ms, its.median_ms)} to {_ms(its.high_ms, its.median_ms)}"
+        figures = (times[0], interval, *times[1:], measured.fps, its.runs)
         return (measured.name, *figures, compared(measured, base), bar(its.median_ms / longest))
 
     columns = ("name", "median ms", f"its {confidence} interval", "IQR ms", "p95 ms", "p99 ms", "images/s", "runs")
@@ -60,6 +61,11 @@ def _print_group(stamp: Stamp, group: Sequence[Measurement]) -> None:
     note = f"{stamp.words}; taken {', '.join(sorted({measured.taken for measured in accepted})) or group[0].taken}"
     title = f"Latency at {stamp.size} px, batch {stamp.batch}: {PARTS[stamp.part]}"
     print_table(title, (*columns, f"x {group[0].name}", ""), rows, note)
+
+
+def _ms(value: float, median: float) -> str:
+    """Two decimals, four where the median is below a millisecond."""
+    return f"{value:,.{2 if median >= 1 else 4}f}"
 
 
 def compared(measured: Measurement, base: Measurement | None) -> str | None:

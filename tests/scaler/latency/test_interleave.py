@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from catscale.scaler.latency.interleave import interleaved, reason, warmed_up
 from catscale.scaler.latency.protocol import Protocol
@@ -62,8 +63,8 @@ def test_the_warm_up_ends_when_the_median_is_steady_or_at_its_cap() -> None:
 
 
 def test_rounds_go_on_while_an_interval_is_too_wide_and_end_at_the_most() -> None:
-    swinging = iter(1.0 + 4 * (step % 2) for step in range(10_000))
-    found = interleaved({"steady": lambda: 1.0, "swinging": lambda: next(swinging)}, PROTOCOL)
+    random = np.random.default_rng(0)
+    found = interleaved({"steady": lambda: 1.0, "spread": lambda: 1.0 + random.random()}, PROTOCOL)
     assert {len(timed.samples_ms) for timed in found.values()} == {24}
 
 

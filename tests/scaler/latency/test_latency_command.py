@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from catscale.blocks.errors import InputError
 from catscale.cli import app
 from catscale.scaler.latency.conditions import NO_NVML, Conditions
 from catscale.scaler.latency.measure import Measurement
@@ -145,15 +146,13 @@ def test_bars_are_as_long_as_what_they_show(share: float, length: int) -> None:
         (("--runs", "0"), "runs 0; it must be a whole number, at least 1"),
         (("--size", "100"), "size 100 is not a multiple of the largest stride, 32; use 96"),
         (("--batch", "1,x"), "--batch 1,x: expected a number of images, or several such as 1,32"),
-        (("--part", "backward"), "--part: no part is called 'backward'; did you mean 'forward'?"),
+        (("--part", "forwards"), "--part: no part is called 'forwards'; did you mean 'forward'?"),
         (("--runtime", "torhc"), "--runtime: no runtime is called 'torhc'; did you mean 'torch'?"),
         (("--dtype", "fp8"), "dtype 'fp8'; "),
         (("--interval", "0"), "widest_interval 0"),
     ],
 )
 def test_bad_input_is_one_message(arguments: tuple[str, ...], message: str, latency: Callable[..., Any]) -> None:
-    from catscale.blocks.errors import InputError
-
     done = latency("narrow.yaml", *arguments)
     assert isinstance(done.exception, InputError)
     assert message in str(done.exception)

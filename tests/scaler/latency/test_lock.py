@@ -58,6 +58,30 @@ def test_the_lock_is_taken_when_the_other_ends_and_also_when_it_is_killed(
         pass
 
 
+AGAIN_AND_AGAIN = """
+import sys, time
+from pathlib import Path
+from catscale.scaler.latency.lock import locked
+while True:
+    with locked(Path(sys.argv[1]), "cpu"):
+        print("held", flush=True)
+        time.sleep(0.3)
+"""
+
+
+def test_one_that_measures_again_and_again_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AGAIN_AND_AGAIN, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        try:
+            for _ in range(3):
+                with locked(tmp_path / "lock", "cpu", wait_s=5):
+                    pass
+        finally:
+            process.kill()
+
+
 def test_every_device_has_a_lock_of_its_own() -> None:
     assert len({device_lock_path(device) for device in ("cpu", "GPU-1", "GPU-2")}) == 3
 

@@ -26,6 +26,7 @@ PORTABLE = (
     *("plain", "protocol", "samples", "interleave", "conditions", "stamp", "pinning", "clocks", "lock"),
     *("runtimes", "measure", "results"),
 )
+SPREAD = (1.0, 2.0, 1.4, 1.7, 1.2, 1.9, 1.1, 1.3, 1.8, 1.6, 2.1)
 QUICK = Protocol(runtime="clockwork", threads=1, runs=10, most_runs=20, least_warm_up=1)
 
 
@@ -47,7 +48,7 @@ def test_one_out_of_memory_is_reported_and_the_others_are_measured(clockwork: An
 
 
 def test_an_interval_wider_than_asked_is_refused_and_says_how_to_mend_it(clockwork: Any) -> None:
-    (found,) = measure([subject("a", clockwork, 1.0, 3.0)], QUICK, clockwork)
+    (found,) = measure([subject("a", clockwork, *SPREAD)], QUICK, clockwork)
     assert found.refusal is not None
     assert found.refusal.startswith("the interval of its median is ")
     assert "% wide after 20 runs, 5.0% is asked" in found.refusal
@@ -64,7 +65,7 @@ def test_a_figure_taken_while_the_device_throttled_is_refused(measured: Make) ->
 
 def test_other_work_on_the_machine_is_named_beside_a_wide_interval(measured: Make) -> None:
     busy = Conditions(clocks_mhz=None, memory_clocks_mhz=None, throttle=None, foreign_load=1.27)
-    refusal = measured([1.0, 3.0] * 15, conditions=busy).refusal
+    refusal = measured(SPREAD, conditions=busy).refusal
     assert refusal is not None
     assert "; other work took 1.3 cores meanwhile; " in refusal
 
