@@ -54,24 +54,32 @@ def in_turns(clocks: list[LayerClock]) -> tuple[list[float], list[float]]:
     return [statistics.median(samples[WARM_UP:]) for samples in whole], sums
 
 
+def timed(
+    node: torch.fx.Node, call: Callable[..., Any], read: Callable[[Any], Tensor], swept: Tensor | None = None
+) -> tuple[float, Any]:
+    """Milliseconds of one layer on what `read` gives for each of its inputs, and what it makes."""
+    arguments, options = torch.fx.node.map_arg((node.args, node.kwargs), read)
+    if swept is not None:
+        swept.add_(1)
+    made: list[Any] = []
+    return cpu_ms(lambda: made.append(call(*arguments, **options))), made[0]
+
+
 def alone(clock: LayerClock) -> tuple[float, float]:
     """Milliseconds of all layers of a network, each by itself: on the same memory, and on other memory each time."""
     swept = torch.zeros(SWEPT_BYTES // 4)
     values: dict[Any, Any] = {clock.input: clock.images}
     hot = moved = 0.0
+
+    def copied(node: Any) -> Tensor:
+        return values[node].clone(memory_format=torch.preserve_format)
+
     for node, call, _ in clock.steps:
-
-        def run(take: Callable[[Any], Tensor], node: Any = node, call: Any = call) -> tuple[float, Any]:
-            arguments, options = torch.fx.node.map_arg((node.args, node.kwargs), take)
-            swept.add_(1)
-            made: list[Any] = []
-            return cpu_ms(lambda: made.append(call(*arguments, **options))), made[0]
-
-        same = torch.fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
-        hot += statistics.median([cpu_ms(lambda: call(*same[0], **same[1])) for _ in range(ALONE)][WARM_UP:])
-        times = [run(lambda read: values[read].clone(memory_format=torch.preserve_format)) for _ in range(ALONE)]
-        moved += statistics.median(ms for ms, _ in times[WARM_UP:])
-        values[node] = times[-1][1]
+        again = [timed(node, call, values.__getitem__) for _ in range(ALONE)]
+        other = [timed(node, call, copied, swept) for _ in range(ALONE)]
+        hot += statistics.median(ms for ms, _ in again[WARM_UP:])
+        moved += statistics.median(ms for ms, _ in other[WARM_UP:])
+        values[node] = again[0][1]
     return hot, moved
 
 
@@ -84,14 +92,12 @@ def test_layer_clock(capsys) -> None:  # type: ignore[no-untyped-def]
     truth = np.array(whole)
     with capsys.disabled():
         print(f"\nSums of layers' times beside {NETWORKS} networks of {truth.min():.1f} to {truth.max():.1f} ms, CPU,")
-        print(
-            f"{protocol.threads} threads: share of the network's time, and what is left of the error when scaled as a whole"
-        )
-        for way, values in (
-            ("alone, again and again", hot),
-            ("alone, on other memory", moved),
-            ("in its network", in_situ),
-        ):
+        print(f"{protocol.threads} threads: shares of the network's time; errors when all are scaled alike")
+        for way, values in {
+            "alone, again and again": hot,
+            "alone, on other memory": moved,
+            "in its network": in_situ,
+        }.items():
             sums = np.array(values)
             shares = sums / truth
             factor = shares.sum() / (shares**2).sum()
