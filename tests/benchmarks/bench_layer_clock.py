@@ -75,11 +75,11 @@ def alone(clock: LayerClock) -> tuple[float, float]:
         return values[node].clone(memory_format=torch.preserve_format)
 
     for node, call, _ in clock.steps:
-        again = [timed(node, call, values.__getitem__) for _ in range(ALONE)]
-        other = [timed(node, call, copied, swept) for _ in range(ALONE)]
-        hot += statistics.median(ms for ms, _ in again[WARM_UP:])
-        moved += statistics.median(ms for ms, _ in other[WARM_UP:])
-        values[node] = again[0][1]
+        again = [timed(node, call, values.__getitem__)[0] for _ in range(ALONE)]
+        other = [timed(node, call, copied, swept)[0] for _ in range(ALONE)]
+        hot += statistics.median(again[WARM_UP:])
+        moved += statistics.median(other[WARM_UP:])
+        values[node] = timed(node, call, values.__getitem__)[1]
     return hot, moved
 
 
