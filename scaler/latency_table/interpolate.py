@@ -108,5 +108,6 @@ def _lawful(features: Floats) -> Floats:
 
 def _likeness(some: Floats, others: Floats, length: float) -> Floats:
     """(n, m): 1 where features are equal, less the more doublings lie between."""
-    squares = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
-    return np.exp(-np.maximum(squares, 0) / (2 * length**2))
+    some, others = some / length, others / length
+    halves = (some * some).sum(1)[:, None] / 2 + (others * others).sum(1) / 2
+    return np.exp(np.minimum(some @ others.T - halves, 0))

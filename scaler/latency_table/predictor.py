@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -86,9 +86,11 @@ class LayerTimes:
     def of(self, deploy: Graph, size: int) -> list[KnownLayer]:
         """The layers of a deploy graph, in order."""
         layers = list(layers_of(deploy, size))
-        if new := {key: layer for layer, key in layers if key not in self.known}:
-            self._learn(new)
-        return [self.known[key] for _, key in layers]
+        found = [self.known.get(key) for _, key in layers]
+        if None in found:
+            self._learn({key: layer for (layer, key), known in zip(layers, found, strict=True) if known is None})
+            found = [known or self.known[key] for (_, key), known in zip(layers, found, strict=True)]
+        return cast(list[KnownLayer], found)
 
     def _learn(self, new: Mapping[LayerKey, Layer]) -> None:
         missing: dict[str, list[LayerKey]] = {}
@@ -111,9 +113,13 @@ class LayerTimes:
 
     def _moved(self, key: LayerKey, layer: Layer) -> tuple[float, float]:
         """Gigabytes and GFLOPs (paper's convention) of a layer."""
-        cost, traffic = layer.op.cost(*key.inputs), layer.op.traffic(*key.inputs)
-        maps = self.batch * (traffic.read + traffic.written)
-        return self.element * (maps + traffic.params) / 1e9, 2 * self.batch * (cost.macs + cost.biases) / 1e9
+        cost = layer.op.cost(*key.inputs)
+        if cost.params:  # every operand once, as `traffic` has it, without counting the weights again
+            maps, params = sum(shape.elements for shape in key.inputs) + key.output.elements, cost.params
+        else:
+            traffic = layer.op.traffic(*key.inputs)
+            maps, params = traffic.read + traffic.written, traffic.params
+        return self.element * (self.batch * maps + params) / 1e9, 2 * self.batch * (cost.macs + cost.biases) / 1e9
 
 
 class Predictor:
