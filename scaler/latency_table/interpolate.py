@@ -9,8 +9,8 @@ Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", MIT P
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +27,16 @@ NOISES = (0.01, 0.1, 1.0)  # variance of a measured time beside that of the resi
 MOST = 600  # rows of a kind: the cube of it is the time to read a table
 
 
-def features_of(key: LayerKey) -> tuple[float, ...]:
-    """Doublings: channels read, channels written, pixels written, maps read; and whether widths fill registers."""
-    channels = sum(shape.channels for shape in key.inputs)
-    return (
-        log2(channels),
-        log2(key.output.channels),
-        log2(key.output.pixels),
-        log2(len(key.inputs)),
-        float(channels % VECTOR > 0),
-        float(key.output.channels % VECTOR > 0),
-    )
+def features_of(keys: Sequence[LayerKey]) -> Floats:
+    """Of each layer (n, 6): doublings of channels read and written, of pixels written and of maps read; and whether
+    channels read, and channels written, leave a register partly empty.
+    """
+    rows = [
+        (sum([shape.channels for shape in key.inputs]), key.output.channels, key.output.pixels, len(key.inputs))
+        for key in keys
+    ]
+    counts = np.array(rows)
+    return np.concatenate((np.log2(counts), counts[:, :2] % VECTOR > 0), axis=1)
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,14 @@ class KindTimes:
     noise: float
 
     def __call__(self, features: Floats) -> Floats:
-        likeness = _likeness(features, self.known, self.length)
+        likeness = _likeness(features / self.length, *self._scaled)
         return np.exp(_lawful(features) @ self.law + likeness @ self.weights)
+
+    @cached_property
+    def _scaled(self) -> tuple[Floats, Floats]:
+        """What of the likeness is the same for every call."""
+        known = self.known / self.length
+        return known, _halves(known)
 
     def outside(self, features: Floats) -> NDArray[np.bool_]:
         """Which of them (n,) lie beyond what was measured, in a width, in pixels or in the number of maps."""
@@ -85,29 +90,27 @@ def fitted_kinds(
     for key in layers_ms:
         by_kind.setdefault(key.kind, []).append(key)
     return {
-        kind: fitted(array_of(keys), np.array([layers_ms[key] for key in keys]), (like or {}).get(kind))
+        kind: fitted(features_of(keys), np.array([layers_ms[key] for key in keys]), (like or {}).get(kind))
         for kind, keys in by_kind.items()
     }
 
 
 def _process(features: Floats, rest: Floats, length: float, noise: float) -> tuple[float, Floats]:
     """Squared error of the residuals (n,), each left out, and the weights (n,) that explain them."""
-    inverse = np.linalg.inv(_likeness(features, features, length) + noise * np.eye(len(rest)))
+    scaled = features / length
+    inverse = np.linalg.inv(_likeness(scaled, scaled, _halves(scaled)) + noise * np.eye(len(rest)))
     weights = inverse @ rest
     return float(np.mean((weights / np.diag(inverse)) ** 2)), weights
-
-
-def array_of(keys: Sequence[LayerKey]) -> Floats:
-    """Features (n, 6) of layers."""
-    return np.array([features_of(key) for key in keys])
 
 
 def _lawful(features: Floats) -> Floats:
     return np.concatenate((np.ones((len(features), 1)), features), axis=1)
 
 
-def _likeness(some: Floats, others: Floats, length: float) -> Floats:
-    """(n, m): 1 where features are equal, less the more doublings lie between."""
-    some, others = some / length, others / length
-    halves = (some * some).sum(1)[:, None] / 2 + (others * others).sum(1) / 2
-    return np.exp(np.minimum(some @ others.T - halves, 0))
+def _likeness(some: Floats, others: Floats, halves: Floats) -> Floats:
+    """(n, m) for features in lengths: 1 where they are equal, less the more lies between; `halves` of the others."""
+    return np.exp(np.minimum(some @ others.T - _halves(some)[:, None] - halves, 0))
+
+
+def _halves(scaled: Floats) -> Floats:
+    return (scaled * scaled).sum(axis=1) / 2

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from ...blocks.graph import Graph, Layer
 from ..memory import BYTES
 from .correct import FEATURES, Floats, corrected, interval, left_out
-from .interpolate import KindTimes, array_of, fitted, fitted_kinds
+from .interpolate import KindTimes, features_of, fitted, fitted_kinds
 from .layers import LayerKey, layers_of
 
 CONFIDENCE = 0.9  # of the interval of a prediction
@@ -53,8 +53,7 @@ class Calibrated:
         return tuple(getattr(self, name) for name in FEATURES)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLayer:
+class KnownLayer(NamedTuple):
     """What is known of a layer."""
 
     ms: float
@@ -81,7 +80,7 @@ class LayerTimes:
     @cached_property
     def all_kinds(self) -> KindTimes:
         """A regression of everything together, for kinds that were not measured."""
-        return fitted(array_of(list(self.layers_ms)), np.array(list(self.layers_ms.values())))
+        return fitted(features_of(list(self.layers_ms)), np.array(list(self.layers_ms.values())))
 
     def of(self, deploy: Graph, size: int) -> list[KnownLayer]:
         """The layers of a deploy graph, in order."""
@@ -100,7 +99,7 @@ class LayerTimes:
             else:
                 missing.setdefault(key.kind, []).append(key)
         for kind, keys in missing.items():
-            features, alike = array_of(keys), self.kinds.get(kind)
+            features, alike = features_of(keys), self.kinds.get(kind)
             times = (alike or self.all_kinds)(features)
             strange = alike.outside(features) if alike else np.ones(len(keys), dtype=bool)
             why = "beyond the shapes measured" if alike else "of a kind that was not measured"
