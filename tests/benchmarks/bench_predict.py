@@ -190,8 +190,12 @@ def report(
         f"Inside the 90% interval: {inside:.0%}. Outside the table: {sum(bool(one.outside) for one in found)}.", end=" "
     )
     print(f"Of the time {np.mean([one.interpolated for one in found]):.0%} are interpolated.")
-    print(f"Bars: MAPE at most 8%: {_met(error(drift * predicted, truth) <= BARS[0])};", end=" ")
-    print(f"tau at least 0.95: {_met(tau(predicted, truth) >= BARS[1])}; at most 1 ms: {_met(known_ms <= BARS[2])}")
+    print(f"Bars: MAPE at most 8%: {_met(error(predicted, truth) <= BARS[0])};", end=" ")
+    print(
+        f"tau at least 0.95: {_met(tau(predicted, truth) >= BARS[1])}; at most 1 ms: {_met(known_ms <= BARS[2])},",
+        end=" ",
+    )
+    print(f"where layers are new: {_met(new_ms <= BARS[2])}")
 
 
 def _met(held: bool) -> str:
