@@ -1,7 +1,7 @@
 """The picture that shows what FLOPs hide: each block's share of the time beside its share of the FLOPs."""
 
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..figure_style import BLUE, ORANGE, VERMILION, house_style
 from .blocks import BlockTime, BlockTimes
@@ -29,7 +29,7 @@ def draw_blocks(times: BlockTimes) -> "Figure":
             axes.barh(places, values, height=0.38, color=colour, label=label)
         for place, block in enumerate(blocks):
             end = 100 * max(block.time_share, block.flops_share)
-            style = {"color": VERMILION, "fontweight": "bold"} if block.hidden >= HIDDEN else {}
+            style: dict[str, Any] = {"color": VERMILION, "fontweight": "bold"} if block.hidden >= HIDDEN else {}
             axes.annotate(
                 _label(block), (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8, **style
             )

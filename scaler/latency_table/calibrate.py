@@ -137,11 +137,15 @@ def calibrated(networks: Sequence[Timed], dtype: str, batch: int) -> Iterator[Ca
         times = LayerTimes(layer_table(others), dtype, batch, like=together)
         for network in networks[fold::FOLDS]:
             architecture = network.architecture
-            features = features_of_network(times.of(architecture.graph("deploy"), architecture.size))
+            sums = features_of_network(times.of(architecture.graph("deploy"), architecture.size))
+            ms, layers, gbytes, gflops = sums.tolist()
             yield Calibrated(
                 architecture.name,
                 architecture.fingerprint,
                 architecture.size,
                 round(median(network.whole), DIGITS),
-                *(kind(value) for kind, value in zip((float, int, float, float), features, strict=True)),
+                ms,
+                int(layers),
+                gbytes,
+                gflops,
             )

@@ -1,6 +1,5 @@
 """From the sum of a network's layers to its latency: a ridge regression on whole networks, and its errors. No torch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,14 +41,14 @@ class Interval:
     high: float
 
 
-def interval(predicted_ms: Sequence[float], latencies_ms: Sequence[float], confidence: float) -> Interval:
+def interval(predicted_ms: Floats, latencies_ms: Floats, confidence: float) -> Interval:
     """Where the `confidence` middle of the ratios of latency to prediction lies.
 
     A split conformal interval, the same above and below, in logarithms: it holds a further network of the same kind
     with at least that probability, where there are enough to say so, and is as wide as the worst error where not.
     Source: Lei et al., "Distribution-free predictive inference for regression", JASA 2018, section 2.2.
     """
-    errors = np.sort(np.abs(np.log(np.asarray(latencies_ms) / np.asarray(predicted_ms))))
+    errors = np.sort(np.abs(np.log(latencies_ms / predicted_ms)))
     rank = min(len(errors), int(np.ceil(confidence * (len(errors) + 1))))
     reach = float(np.exp(errors[rank - 1]))
     return Interval(1 / reach, reach)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from ...blocks.errors import InputError
 from ..architecture import Architecture
@@ -85,7 +86,7 @@ class LayerClock:
         values: dict[fx.Node, Any] = {self.input: self.images}
         stamps = [clock()]
         for node, call, done in self.steps:
-            arguments, options = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+            arguments, options = map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = call(*arguments, **options)
             del arguments
             for value in done:  # as the model's own code does, so that memory is used again as soon

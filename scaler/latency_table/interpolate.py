@@ -36,7 +36,7 @@ def features_of(keys: Sequence[LayerKey]) -> Floats:
         for key in keys
     ]
     counts = np.array(rows)
-    return np.concatenate((np.log2(counts), counts[:, :2] % VECTOR > 0), axis=1)
+    return np.concatenate((np.log2(counts), (counts[:, :2] % VECTOR > 0).astype(np.float64)), axis=1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class KindTimes:
     def outside(self, features: Floats) -> NDArray[np.bool_]:
         """Which of them (n,) lie beyond what was measured, in a width, in pixels or in the number of maps."""
         beyond = (features < self.low - 1e-9) | (features > self.high + 1e-9)
-        return beyond[:, :MEASURES].any(axis=1)
+        return np.asarray(beyond[:, :MEASURES].any(axis=1))
 
 
 def fitted(features: Floats, times_ms: Floats, like: KindTimes | None = None) -> KindTimes:
@@ -74,7 +74,7 @@ def fitted(features: Floats, times_ms: Floats, like: KindTimes | None = None) ->
         features, times_ms = features[chosen], times_ms[chosen]
     times, lawful = np.log(times_ms), _lawful(features)
     penalty = RIDGE * len(features) * np.diag([0.0] + [1.0] * features.shape[1])
-    law = np.linalg.lstsq(lawful.T @ lawful + penalty, lawful.T @ times, rcond=None)[0]
+    law: Floats = np.linalg.lstsq(lawful.T @ lawful + penalty, lawful.T @ times, rcond=None)[0].astype(np.float64)
     rest = times - lawful @ law
     choices = [(like.length, like.noise)] if like else list(product(LENGTHS, NOISES))
     tried = [(*_process(features, rest, length, noise), length, noise) for length, noise in choices]

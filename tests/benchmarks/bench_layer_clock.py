@@ -19,6 +19,7 @@ from catscale.scaler.latency.clocks import cpu_ms
 from catscale.scaler.latency.protocol import Protocol
 from catscale.scaler.latency_table.in_situ import LayerClock
 from torch import Tensor
+from torch.fx.node import map_arg
 
 NETWORKS, ROUNDS, WARM_UP, ALONE = 14, 12, 2, 7
 SWEPT_BYTES = 8 * 2**20  # written between two runs on other memory: more than a core's own cache holds
@@ -58,7 +59,7 @@ def timed(
     node: torch.fx.Node, call: Callable[..., Any], read: Callable[[Any], Tensor], swept: Tensor | None = None
 ) -> tuple[float, Any]:
     """Milliseconds of one layer on what `read` gives for each of its inputs, and what it makes."""
-    arguments, options = torch.fx.node.map_arg((node.args, node.kwargs), read)
+    arguments, options = map_arg((node.args, node.kwargs), read)
     if swept is not None:
         swept.add_(1)
     made: list[Any] = []

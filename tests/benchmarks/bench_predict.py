@@ -101,7 +101,7 @@ def tau(some: Floats, others: Floats) -> float:
 def proportional(x: Floats, y: Floats, *, constant: bool) -> Floats:
     """The line through (x, y) of least relative errors: its factor and constant."""
     rows = np.stack([x, np.ones_like(x) if constant else np.zeros_like(x)], axis=1) / y[:, None]
-    return np.linalg.lstsq(rows, np.ones_like(y), rcond=None)[0]
+    return np.linalg.lstsq(rows, np.ones_like(y), rcond=None)[0].astype(np.float64)
 
 
 def counts(architecture: Architecture) -> tuple[float, float]:
