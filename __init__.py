@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .scaler.build import build, deploy
     from .scaler.latency.architectures import measure_latency
     from .scaler.latency.protocol import Protocol as LatencyProtocol
+    from .scaler.latency_table.table import LatencyTable
     from .scaler.transfer import transfer
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "CatscaleError",
     "InputError",
     "LatencyProtocol",
+    "LatencyTable",
     "ScaleError",
     "build",
     "deploy",
@@ -49,6 +51,10 @@ def __getattr__(name: str) -> Any:
         from .scaler.latency.protocol import Protocol
 
         return Protocol
+    if name == "LatencyTable":
+        from .scaler.latency_table.table import LatencyTable
+
+        return LatencyTable
     if name == "transfer":
         from .scaler.transfer import transfer
 

@@ -15,6 +15,7 @@ from .scaler.latency_command import latency
 from .scaler.profile_command import profile
 from .scaler.reparam_command import reparam
 from .search import commands as search
+from .search.calibrate_command import calibrate
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
 from .trainer.export_command import export
@@ -54,6 +55,7 @@ def options(
     """Declare what stands before the verbs."""
 
 
+search.search_app.command()(calibrate)
 app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
 app.add_typer(search.search_app, name="search", rich_help_panel="Search and report")
 

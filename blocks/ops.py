@@ -107,7 +107,8 @@ class Conv(_Primitive):
         (x,) = inputs
         if self.groups > 1 and (x.channels % self.groups or self.out % self.groups):
             raise ShapeError(f"{x.channels} channels in and {self.out} out cannot be split into {self.groups} groups")
-        return Shape(self.out, *(_strided(side, self.kernel, self.stride) for side in (x.height, x.width)))
+        kernel, stride = self.kernel, self.stride
+        return Shape(self.out, _strided(x.height, kernel, stride), _strided(x.width, kernel, stride))
 
     def cost(self, *inputs: Shape) -> Cost:
         (x,) = inputs

@@ -16,11 +16,12 @@ from ..blocks.errors import InputError
 from ..scaler.documents import read_text, write_text
 from ..scaler.figure_style import PAGE_COLOURS
 from ..search.quantities import QUANTITIES
-from ..search.rows import comparable, front
+from ..search.rows import Row, comparable, front
 from ..search.status import StudyRecord
 from ..search.study import SHAPES
 from .figures import Points, draw_curves, draw_front, save
 from .frames import curves_frame, markdown, pairs, trained, trials_frame
+from .latency_figure import Timing, draw_latencies
 from .trial_table import trial_table
 
 
@@ -63,6 +64,8 @@ def _section(record: StudyRecord, stem: str, output: Path) -> dict[str, Any]:
     curves = curves_frame(record)
     if len(curves):
         pictures.append(_curves_picture(record, curves, stem, output))
+    if timings := _timings(results):
+        pictures.append(_latency_picture(record, timings, stem, output))
     write_text(output / f"{stem}-trials.csv", frame.to_csv(lineterminator="\n"))
     write_text(output / f"{stem}-trials.md", markdown(frame.drop(columns="fingerprint")))
     machine = _machine(record)
@@ -120,6 +123,18 @@ def _curves_picture(record: StudyRecord, curves: pd.DataFrame, stem: str, output
     count = curves["number"].nunique()
     caption = "AP after each epoch, on the validation images; the front's members in colour. All trained by one recipe."
     return _picture(figure, output / f"{stem}-curves", f"Line plot of AP over epochs of {count} trainings.", caption)
+
+
+def _timings(rows: Sequence[Row]) -> list[Timing]:
+    """The latencies that were measured with their spread."""
+    figures = ((row, row.figures) for row in rows if {"latency_ms", "latency_iqr_ms"} <= row.figures.keys())
+    return [Timing(f"{row.number} {row.name}", known["latency_ms"], known["latency_iqr_ms"]) for row, known in figures]
+
+
+def _latency_picture(record: StudyRecord, timings: Sequence[Timing], stem: str, output: Path) -> Picture:
+    figure = draw_latencies(timings, f"{record.study.name}: measured latency")
+    caption = "Medians of the forward at batch 1. Where the middle halves of runs overlap, the machine hardly tells."
+    return _picture(figure, output / f"{stem}-latency", f"Latencies of {len(timings)} detectors with spread.", caption)
 
 
 def _picture(figure: Any, stem: Path, alt: str, caption: str) -> Picture:

@@ -104,6 +104,7 @@ def _assemble(architecture: Architecture, graph: Graph, modules: dict[str, nn.Mo
     values: dict[str, fx.Node] = {}
     for layer in graph.layers:
         values[layer.name] = _call(program, layer, [values[name] for name in layer.inputs], layer.name in modules)
+        values[layer.name].meta["layer"] = layer.name
     output: Any
     if graph.decoded:
         output = values[graph.decoded]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,6 +53,12 @@ def latency(
     imported: Annotated[
         list[Path] | None, typer.Option("--import", help="Measure nothing: add such results to the cache; again.")
     ] = None,
+    predict: Annotated[
+        Path | None, typer.Option(help="Measure nothing: predict by a table that `catscale search calibrate` made.")
+    ] = None,
+    blocks: Annotated[
+        Path | None, typer.Option(help="Time one ARCH block by block instead, and draw that here (SVG or PNG).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the deploy graph on this machine: median of many runs after a warm-up, with its confidence interval.
@@ -67,11 +73,7 @@ def latency(
     from .latency.cache import Cache, default_cache
     from .latency.protocol import PARTS, Protocol
 
-    given = {
-        name: value
-        for name, value in context.params.items()
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }
+    given = _stated(context)
     asked = elsewhere.check_together(set(given))
     files = [*(results or imported or ()), *map(Path, archs or ())]
     if asked == "results":
@@ -88,6 +90,11 @@ def latency(
     if not archs:
         raise InputError("latency: name at least one architecture; `catscale zoo` lists them")
     architectures = [load(arch) for arch in archs]
+    if predict:
+        from .latency_table.show import show_predictions
+
+        show_predictions(architectures, predict, size, given, as_json=as_json)
+        return
     protocols = [
         Protocol(
             runtime="onnxruntime" if plan and "runtime" not in given else runtime,
@@ -106,6 +113,11 @@ def latency(
     ]
     if plan:
         elsewhere.plan(architectures, protocols, plan)
+        return
+    if blocks:
+        from .latency_table.show import show_blocks
+
+        show_blocks(architectures, protocols, blocks, as_json=as_json)
         return
     kept = Cache(cache or default_cache(), say=_say)
     found = [
@@ -133,6 +145,12 @@ def _refuse_lost(found: Sequence["Measurement"]) -> None:
     if lost := [measured for measured in found if not measured.accepted]:
         why = lost[0].failure or lost[0].refusal
         raise CatscaleError(f"latency: {len(lost)} of {len(found)} gave no result; {lost[0].name}: {why}")
+
+
+def _stated(context: typer.Context) -> dict[str, Any]:
+    """The options that the user gave, by name."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _say(line: str) -> None:

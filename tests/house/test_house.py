@@ -72,6 +72,7 @@ VERBS = [
     "search run",
     "search status",
     "search train",
+    "search calibrate",
     "report",
     "demo",
 ]

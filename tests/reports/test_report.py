@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,20 @@ def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_
         "small-trials.csv",
         "small-trials.md",
     ]
+
+
+def test_measured_latencies_are_drawn_with_their_spread(make: Make, tmp_path: Path) -> None:
+    spread = {0: (9.0, 0.4), 1: (6.0, 1.5)}
+    rows = [
+        replace(
+            row, figures={**row.figures, "latency_ms": spread[row.number][0], "latency_iqr_ms": spread[row.number][1]}
+        )
+        for row in ROWS[:2]
+    ]
+    write_report([read_study(make(rows))], tmp_path)
+    drawn = (tmp_path / "small-latency.svg").read_text()
+    assert drawn.index("1 a<") < drawn.index("0 tiny<")  # fastest first
+    assert "Latencies of 2 detectors with spread." in (tmp_path / "index.html").read_text()
 
 
 def test_the_page_is_whole_and_needs_nothing_else(make: Make, tmp_path: Path) -> None:
