@@ -9,7 +9,17 @@ import typer
 from ..blocks.errors import InputError
 from ..scaler.documents import write_text
 from ..scaler.terminal import JsonOption, print_json
-from .terminal import DeviceOption, LastOption, bar, device_of
+from .terminal import (
+    DeviceOption,
+    DtypeOption,
+    HalfOption,
+    LastOption,
+    RuntimeName,
+    RuntimeOption,
+    bar,
+    device_of,
+    dtype_of,
+)
 
 
 def predict(
@@ -23,6 +33,9 @@ def predict(
     save_txt: Annotated[bool, typer.Option("--save-txt", help="Write labels/NAME.txt as YOLO has them.")] = False,
     save_conf: Annotated[bool, typer.Option("--save-conf", help="Of --save-txt: the score ends each line.")] = False,
     save_json: Annotated[bool, typer.Option("--save-json", help="Write predictions.json as COCO has it.")] = False,
+    half: HalfOption = False,
+    dtype: DtypeOption = None,
+    runtime: RuntimeOption = RuntimeName.torch,
     last: LastOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -42,6 +55,7 @@ def predict(
     from .prediction_files import coco_results, write_yolo
 
     device = device_of(device)
+    number_format = dtype_of(dtype, half, device)
     found = find_images(images)
     trained = load_run(run, which)
     with bar("detecting") as progress:
@@ -53,6 +67,8 @@ def predict(
             iou=iou,
             max_det=max_det,
             device=device,
+            dtype=number_format,
+            runtime=runtime.value,
             on_image=progress,
         )
     if save_txt:
