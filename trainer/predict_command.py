@@ -19,6 +19,7 @@ from .terminal import (
     bar,
     device_of,
     dtype_of,
+    runtime_of,
 )
 
 
@@ -55,7 +56,7 @@ def predict(
     from .prediction_files import coco_results, write_yolo
 
     device = device_of(device)
-    number_format = dtype_of(dtype, half, device)
+    number_format, how = dtype_of(dtype, half, device), runtime_of(runtime, device)
     found = find_images(images)
     trained = load_run(run, which)
     with bar("detecting") as progress:
@@ -68,7 +69,7 @@ def predict(
             max_det=max_det,
             device=device,
             dtype=number_format,
-            runtime=runtime.value,
+            runtime=how,
             on_image=progress,
         )
     if save_txt:

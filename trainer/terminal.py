@@ -12,6 +12,7 @@ from ..blocks.errors import InputError
 
 if TYPE_CHECKING:
     from ..scaler.number_formats import Dtype
+    from ..scaler.optimised import Runtime
     from .scoring import Metrics
 
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: cuda where there is one.")]
@@ -40,6 +41,20 @@ DtypeOption = Annotated[
     DtypeName | None, typer.Option(help="Number format; one that the device is slow in is refused. fp32 by default.")
 ]
 RuntimeOption = Annotated[RuntimeName, typer.Option(help="How torch runs the detector.")]
+
+
+def runtime_of(wanted: RuntimeName, device: str) -> "Runtime":
+    """The runtime that a user named.
+
+    Raises:
+        InputError: the device has no such runtime.
+    """
+    import torch
+
+    from ..scaler.optimised import check_runtime
+
+    check_runtime(wanted.value, torch.device(device))
+    return wanted.value
 
 
 def dtype_of(wanted: DtypeName | None, half: bool, device: str) -> "Dtype":

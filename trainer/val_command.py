@@ -21,6 +21,7 @@ from .terminal import (
     listed,
     print_header,
     print_metrics,
+    runtime_of,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def val(
     _check_classes(facts, run, dataset)
     chosen = dataset.split(split)
     device = device_of(device)
-    number_format = dtype_of(dtype, half, device)
+    number_format, how = dtype_of(dtype, half, device), runtime_of(runtime, device)
 
     from ..scaler.build import deploy
     from ..scaler.optimised import optimised
@@ -79,7 +80,7 @@ def val(
     from .threads import sharing_cores
 
     trained = load_run(run, which)
-    model = optimised(deploy(trained.model), device, number_format, runtime.value)
+    model = optimised(deploy(trained.model), device, number_format, how)
     recipe = trained.recipe
     with sharing_cores(device), bar("evaluating") as progress:
         metrics, found = measure(
@@ -98,7 +99,7 @@ def val(
         write_evaluation(save, metrics, found, chosen, dataset)
     if as_json:
         facts_of_it = {"run": str(run), "epoch": trained.epoch, "data": dataset.source, "split": split, "size": size}
-        print_json(facts_of_it | {"dtype": number_format, "runtime": runtime.value, "rect": rect} | metrics.to_json())
+        print_json(facts_of_it | {"dtype": number_format, "runtime": how, "rect": rect} | metrics.to_json())
         return
     print_header(device)
     typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")
