@@ -12,6 +12,7 @@ from typing import Any
 
 import catscale
 import numpy as np
+import pytest
 import torch
 from catscale.blocks.modules import decode
 from catscale.scaler.number_formats import computes_bf16
@@ -84,30 +85,29 @@ def forms_of(name: str, path: Path) -> dict[str, Callable[[], Any]]:
     return {form: run for form, run in forms.items() if run}
 
 
-def test_deploy(capsys, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    rows: list[str] = []
-    for name, rounds in MODELS:
+@pytest.mark.parametrize(("name", "rounds"), MODELS)
+def test_deploy(name: str, rounds: int, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         forms = forms_of(name, tmp_path)
+        wanted = np.asarray(forms["train form"]())
+        apart = {form: np.abs(np.asarray(run()) - wanted) for form, run in forms.items()}
         times: dict[str, list[float]] = {form: [] for form in forms}
-        with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
-            apart = {form: np.abs(np.asarray(run()) - np.asarray(forms["train form"]())) for form, run in forms.items()}
-            for round_ in range(rounds + WARM_UP):
-                for form, run in forms.items():
-                    start = time.perf_counter()
-                    run()
-                    if round_ >= WARM_UP:
-                        times[form].append(1e3 * (time.perf_counter() - start))
+        for round_ in range(rounds + WARM_UP):
+            for form, run in forms.items():
+                start = time.perf_counter()
+                run()
+                if round_ >= WARM_UP:
+                    times[form].append(1e3 * (time.perf_counter() - start))
+    with capsys.disabled():
+        print(
+            f"\n{name}, forward at batch 1, {SIZE} px, {torch.get_num_threads()} threads: median (quartiles) of {rounds} "
+            "interleaved rounds, median of the rounds' ratios, largest differences to the train form"
+        )
         for form, samples in times.items():
             low, median, high = np.percentile(samples, [25, 50, 75])
             ratio = statistics.median(base / one for base, one in zip(times["train form"], samples, strict=True))
             box, score = apart[form][..., :4].max(), apart[form][..., 4:].max()
-            rows.append(
-                f"{name:12} {form:28} {median:8.1f} ms ({low:.1f} to {high:.1f}) {ratio:6.2f} x"
-                f"   boxes {box:.1g} px, scores {score:.1g}"
+            print(
+                f"{form:28} {median:8.1f} ms ({low:.1f} to {high:.1f}) {ratio:6.2f} x   "
+                f"boxes {box:.1g} px, scores {score:.1g}"
             )
-    with capsys.disabled():
-        print(
-            f"\nForward at batch 1, {SIZE} px, {torch.get_num_threads()} threads: median (quartiles) of interleaved "
-            "rounds, median of each round's ratio, largest difference to the train form"
-        )
-        print("\n".join(rows))
