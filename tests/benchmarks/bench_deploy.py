@@ -100,8 +100,8 @@ def test_deploy(name: str, rounds: int, capsys: pytest.CaptureFixture[str], tmp_
                     times[form].append(1e3 * (time.perf_counter() - start))
     with capsys.disabled():
         print(
-            f"\n{name}, forward at batch 1, {SIZE} px, {torch.get_num_threads()} threads: median (quartiles) of {rounds} "
-            "interleaved rounds, median of the rounds' ratios, largest differences to the train form"
+            f"\n{name}, forward at batch 1, {SIZE} px, {torch.get_num_threads()} threads: median (quartiles) of "
+            f"{rounds} interleaved rounds, median of the rounds' ratios, largest differences to the train form"
         )
         for form, samples in times.items():
             low, median, high = np.percentile(samples, [25, 50, 75])
