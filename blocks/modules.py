@@ -1,7 +1,8 @@
 """The torch module of each primitive op that has weights, and how it folds; beside them the decoding of boxes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import log
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -141,8 +142,18 @@ class DetectLayer(nn.Module):
     def __init__(self, op: Detect) -> None:
         super().__init__()
         self.levels = [(level.anchors, level.stride) for level in op.levels]
-        for index, (anchors, _) in enumerate(self.levels):  # whole pixels, which no change of number format rounds
-            self.register_buffer(f"anchors{index}", torch.tensor(anchors), persistent=False)
+        self._place_anchors(None)
+
+    def _place_anchors(self, device: torch.device | None) -> None:
+        for index, (anchors, _) in enumerate(self.levels):
+            placed = torch.tensor(anchors, dtype=torch.float32, device=device)
+            self.register_buffer(f"anchors{index}", placed, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the model to another device, but not to another number format: bfloat16 has no 401 px."""
+        super()._apply(fn, recurse)
+        self._place_anchors(self.get_buffer("anchors0").device)
+        return self
 
     def forward(self, *maps: Tensor) -> Tensor:
         anchors = [self.get_buffer(f"anchors{index}") for index in range(len(self.levels))]

@@ -19,6 +19,8 @@ from catscale.scaler.number_formats import computes_bf16
 from catscale.scaler.optimised import optimised
 from torch import Tensor, fx
 
+from ..scaler.trained_alike import trained_alike
+
 WARM_UP = 2
 SIZE = 640
 MODELS = [("yolov7-tiny", 15), ("yolov7", 7)]  # and rounds
@@ -55,7 +57,9 @@ def by_openvino(path: Path, images: np.ndarray, precision: str) -> Callable[[], 
 def forms_of(name: str, path: Path) -> dict[str, Callable[[], Any]]:
     torch.manual_seed(0)
     architecture = catscale.load(name)
-    train = catscale.build(architecture).eval()
+    train = catscale.build(architecture)
+    trained_alike(train)  # with fresh weights activations fade before the head, and every form agrees
+    train.eval()
     last = catscale.deploy(train)
     first = catscale.deploy(train).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     images = torch.rand(1, 3, SIZE, SIZE)

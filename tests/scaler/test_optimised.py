@@ -10,7 +10,7 @@ import catscale
 import pytest
 import torch
 from catscale.blocks.errors import CatscaleError, InputError
-from catscale.blocks.modules import ConvLayer
+from catscale.blocks.modules import ConvLayer, DetectLayer
 from catscale.scaler import onednn
 from catscale.scaler.number_formats import half_of, quick_dtype
 from catscale.scaler.optimised import Compiled, optimised
@@ -168,8 +168,20 @@ def test_fast_bfloat16_is_as_exact_as_plain_bfloat16(monkeypatch: pytest.MonkeyP
     exact, plain = model(x), copy.deepcopy(model).bfloat16()(x.bfloat16())
     found = optimised(model, dtype="bf16")(x)
     assert found.dtype is torch.float32
-    off = [float((boxes - exact)[..., 4:].abs().max()) for boxes in (plain, found)]
-    assert 0 < off[1] <= 2 * off[0]
+    for fields in (slice(0, 4), slice(4, None)):
+        off = [float((boxes - exact)[..., fields].abs().max()) for boxes in (plain, found)]
+        assert 0 < off[1] <= 2 * off[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_anchors_are_rounded_by_no_number_format(dtype: torch.dtype) -> None:
+    model = narrow("yolov7").to(dtype)
+    (layer,) = (module for module in model.modules() if isinstance(module, DetectLayer))
+    maps = [
+        torch.zeros(1, 3, 1, 1, 85, dtype=dtype) for _ in layer.levels
+    ]  # a logit of 0 is a box of its anchor's size
+    sides = layer(*maps)[0, :, 2:4].tolist()
+    assert sides == [list(pair) for anchors, _ in layer.levels for pair in anchors]  # 401 px has no bfloat16
 
 
 def test_cuda_graphs_are_refused_on_a_processor() -> None:
