@@ -34,7 +34,7 @@ class FusedConv(nn.Module):
         assert conv.bias is not None
         assert isinstance(conv.padding, tuple)
         self.window = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[attr-defined]
             conv.weight.detach().to_mkldnn(), *self.window, [BATCH, conv.in_channels, height, width]
         )
         self.bias = conv.bias.detach()

@@ -1,6 +1,7 @@
 """Rewritings of a deploy model's program that keep its function to the bit and read or write less memory."""
 
 from operator import add, iadd
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ def cascade_pools(model: fx.GraphModule) -> None:
 
     A 13 x 13 pool of a 9 x 9 pool's result reads 5 x 5. Beyond the border nothing counts, so the edges agree too.
     """
-    pools: dict[fx.Node, list[fx.Node]] = {}
+    pools: dict[Any, list[Any]] = {}  # of source: its pools; fx leaves the types of arguments open
     for node in model.graph.nodes:
         if node.op == "call_function" and node.target is F.max_pool2d and node.args[2] == 1 and node.args[1] % 2:
             pools.setdefault(node.args[0], []).append(node)

@@ -163,14 +163,15 @@ def test_bfloat16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.Monk
 
 def test_fast_bfloat16_is_as_exact_as_plain_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     processor(monkeypatch, "avx512_bf16")  # emulated where it is not there
-    model = narrow("yolov7-tiny")
+    model = narrow("yolov7")
     x = images(model)
     exact, plain = model(x), copy.deepcopy(model).bfloat16()(x.bfloat16())
     found = optimised(model, dtype="bf16")(x)
     assert found.dtype is torch.float32
     for fields in (slice(0, 4), slice(4, None)):
-        off = [float((boxes - exact)[..., fields].abs().max()) for boxes in (plain, found)]
-        assert 0 < off[1] <= 2 * off[0]
+        # The mean: the largest error of saturated random weights is one box's chance.
+        off = [float((boxes - exact)[..., fields].abs().mean()) for boxes in (plain, found)]
+        assert 0 < off[1] <= 1.25 * off[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
