@@ -1,7 +1,8 @@
 """The torch module of each primitive op that has weights, and how it folds; beside them the decoding of boxes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import log
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -141,26 +142,40 @@ class DetectLayer(nn.Module):
     def __init__(self, op: Detect) -> None:
         super().__init__()
         self.levels = [(level.anchors, level.stride) for level in op.levels]
+        self._place_anchors(None)
+
+    def _place_anchors(self, device: torch.device | None) -> None:
+        for index, (anchors, _) in enumerate(self.levels):
+            placed = torch.tensor(anchors, dtype=torch.float32, device=device)
+            self.register_buffer(f"anchors{index}", placed, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the model to another device, but not to another number format: bfloat16 has no 401 px."""
+        super()._apply(fn, recurse)
+        self._place_anchors(self.get_buffer("anchors0").device)
+        return self
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return decode(maps, [anchors for anchors, _ in self.levels], [stride for _, stride in self.levels])
+        anchors = [self.get_buffer(f"anchors{index}") for index in range(len(self.levels))]
+        return decode(maps, anchors, [stride for _, stride in self.levels])
 
 
-def decode(maps: Iterable[Tensor], anchors: Iterable[Anchors], strides: Iterable[int]) -> Tensor:
+def decode(maps: Iterable[Tensor], anchors: Iterable[Anchors | Tensor], strides: Iterable[int]) -> Tensor:
     """Boxes from the raw maps (B, anchors, H, W, 5 + classes) of each level, finest first, in float32.
 
-    Rows run over levels, anchors, rows, columns. Gives (B, N, 5 + classes).
+    Rows run over levels, anchors, rows, columns. Gives (B, N, 5 + classes). Anchors that are tensors lie where the
+    maps do: a CUDA graph cannot record their coming from the host.
     """
     boxes: list[Tensor] = []
     for raw, pairs, stride in zip(maps, anchors, strides, strict=True):
         batch, _, height, width, fields = raw.shape
-        logits = raw.float()  # half precision would quantise a coordinate above 1024 to whole pixels
-        box = relative_boxes(logits)
+        fraction = raw.float().sigmoid()  # half precision would quantise a coordinate above 1024 to whole pixels
+        box = boxes_from_sigmoids(fraction)
         rows = torch.arange(height, device=raw.device, dtype=box.dtype)
         columns = torch.arange(width, device=raw.device, dtype=box.dtype)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        sides = torch.tensor(pairs, device=raw.device, dtype=box.dtype).view(1, -1, 1, 1, 2)
-        parts = ((box[..., :2] + grid) * stride, box[..., 2:] * sides, logits[..., 4:].sigmoid())
+        sides = torch.as_tensor(pairs, device=raw.device).to(box.dtype).view(1, -1, 1, 1, 2)
+        parts = ((box[..., :2] + grid) * stride, box[..., 2:] * sides, fraction[..., 4:])
         boxes.append(torch.cat(parts, -1).view(batch, -1, fields))
     return torch.cat(boxes, 1)
 
@@ -171,5 +186,10 @@ def relative_boxes(logits: Tensor) -> Tensor:
     With s the sigmoid, the centre is 2 s - 0.5, from -0.5 to 1.5, and the size (2 s)^2, from 0 to 4. Source: YOLOv7 as
     released.
     """
-    reach = 2 * logits[..., :4].sigmoid()
+    return boxes_from_sigmoids(logits[..., :4].sigmoid())
+
+
+def boxes_from_sigmoids(fraction: Tensor) -> Tensor:
+    """Boxes (..., 4) as `relative_boxes` gives them, of the sigmoids (..., 4 or more) of raw logits."""
+    reach = 2 * fraction[..., :4]
     return torch.cat((reach[..., :2] - 0.5, reach[..., 2:] ** 2), -1)

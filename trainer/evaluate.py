@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from ..scaler.suppression import suppress
 from .data.images import unletterbox
@@ -16,7 +16,7 @@ from .scoring import MAX_DETS, Found, Metrics, Speed, score
 
 
 def evaluate(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     split: Split,
     dataset: Dataset,
     *,
@@ -32,8 +32,8 @@ def evaluate(
     """Detect on every image of a split and score against its annotations.
 
     Args:
-        model: a deploy graph on `device`, in eval mode: images to decoded boxes (B, N, 5 + classes), in pixels. It is
-            given images of its weights' precision: evaluated in half precision after `.half()`.
+        model: a deploy graph on `device`, best as `optimised` gives it: float32 images to decoded boxes
+            (B, N, 5 + classes), in pixels.
         split: images and annotations; crowd regions are matched as COCO does.
         dataset: classes and their category ids.
         size_px: side of the square that images are letterboxed into.
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def measure(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     batches: Iterable[Batch],
     split: Split,
     dataset: Dataset,
@@ -87,7 +87,7 @@ def measure(
 
 @torch.inference_mode()
 def _detect(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     batches: Iterable[Batch],
     conf: float,
     iou: float,
@@ -97,12 +97,11 @@ def _detect(
 ) -> tuple[list[Found], Speed]:
     """What the model finds in each image, and how long that took."""
     found: list[Found] = []
-    precision = next((weight.dtype for weight in model.parameters()), torch.float32)
     seconds, most = np.zeros(3), 0
     clock = _clock(device)
     before = clock()
     for batch in batches:
-        images = batch.pixels(device).to(precision)
+        images = batch.pixels(device)
         given = clock()
         decoded = model(images)
         passed = clock()

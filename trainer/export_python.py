@@ -146,7 +146,7 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
     assert decoder is not None
     printed = graph.python_code("self")
     forward = printed.src.strip().replace("forward(self, images)", "forward(self, images: Tensor) -> Tensor")
-    functions = [modules.relative_boxes, modules.decode]
+    functions = [modules.boxes_from_sigmoids, modules.decode]
     for name, value in printed.globals.items():
         if inspect.isfunction(value) and value.__module__.startswith(modules.__name__.split(".")[0]):
             forward = forward.replace(name, value.__name__)

@@ -1,7 +1,6 @@
 """Mixed precision: which number format the convolutions of a training step are computed in, on which device."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +8,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import conv2d
 
+from ..scaler.number_formats import computes_bf16
 from .recipe import Amp
-
-NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # words of Linux's list of a processor's abilities: x86, x86, Arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,9 @@ def precision(amp: Amp, device: torch.device) -> Precision:
         case "bf16-backward":
             return Precision(backward=True)
         case "auto" if device.type == "cuda":
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-            return Precision(torch.bfloat16 if native else torch.float16)
+            return Precision(torch.bfloat16 if computes_bf16(device) else torch.float16)
         case "auto":
-            return Precision(backward=device.type == "cpu" and _cpu_has_bf16())
+            return Precision(backward=device.type == "cpu" and computes_bf16(device))
 
 
 class HalfBackwardConv(nn.Conv2d):
@@ -102,11 +99,3 @@ def halve_backward(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Conv2d:
             module.__class__ = HalfBackwardConv
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
-        return False
-    return any(NATIVE_BF16 & set(line.split()) for line in lines if line.startswith(("flags", "Features")))

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
-from torch import nn
+from torch import Tensor
 
 from ..blocks.errors import InputError
 from ..scaler.build import deploy
 from ..scaler.documents import written
+from ..scaler.number_formats import Dtype
+from ..scaler.optimised import Runtime, optimised
 from ..scaler.suppression import suppress
 from .data.images import SUFFIXES, letterbox, read_image, unletterbox
 from .data.video import SUFFIXES as VIDEO_SUFFIXES
@@ -95,6 +97,8 @@ def predict_images(
     iou: float = 0.45,
     max_det: int = 300,
     device: torch.device | str = "cpu",
+    dtype: Dtype = "fp32",
+    runtime: Runtime = "torch",
     on_image: Callable[[int, int], None] | None = None,
 ) -> list[Prediction]:
     """Detect in each image and video, a box counting for its best class, and write them with their boxes drawn.
@@ -107,12 +111,15 @@ def predict_images(
         iou: threshold of the non-maximum suppression.
         max_det: detections kept for each image.
         device: to detect on.
+        dtype: number format that the device computes in.
+        runtime: of torch, see `optimised`.
         on_image: called after each image or frame with how many of how many are done.
 
     Raises:
-        InputError: an image cannot be read (pictures of those before it are written), or a picture not written.
+        InputError: an image cannot be read (pictures of those before it are written), or a picture not written, or
+            the device lacks the format or the runtime.
     """
-    model = deploy(run.model).to(device)
+    model = optimised(deploy(run.model), device, dtype, runtime)
     films = {path for path in images if path.suffix.lower() in VIDEO_SUFFIXES}
     total = sum(frame_count(path) if path in films else 1 for path in images)
     predictions: list[Prediction] = []
@@ -146,7 +153,7 @@ def predict_images(
 
 @torch.inference_mode()
 def _detect(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     image: np.ndarray,
     run: Run,
     conf: float,

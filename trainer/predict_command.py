@@ -9,7 +9,18 @@ import typer
 from ..blocks.errors import InputError
 from ..scaler.documents import write_text
 from ..scaler.terminal import JsonOption, print_json
-from .terminal import DeviceOption, LastOption, bar, device_of
+from .terminal import (
+    DeviceOption,
+    DtypeOption,
+    HalfOption,
+    LastOption,
+    RuntimeName,
+    RuntimeOption,
+    bar,
+    device_of,
+    dtype_of,
+    runtime_of,
+)
 
 
 def predict(
@@ -23,6 +34,9 @@ def predict(
     save_txt: Annotated[bool, typer.Option("--save-txt", help="Write labels/NAME.txt as YOLO has them.")] = False,
     save_conf: Annotated[bool, typer.Option("--save-conf", help="Of --save-txt: the score ends each line.")] = False,
     save_json: Annotated[bool, typer.Option("--save-json", help="Write predictions.json as COCO has it.")] = False,
+    half: HalfOption = False,
+    dtype: DtypeOption = None,
+    runtime: RuntimeOption = RuntimeName.torch,
     last: LastOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -42,6 +56,7 @@ def predict(
     from .prediction_files import coco_results, write_yolo
 
     device = device_of(device)
+    number_format, how = dtype_of(dtype, half, device), runtime_of(runtime, device)
     found = find_images(images)
     trained = load_run(run, which)
     with bar("detecting") as progress:
@@ -53,6 +68,8 @@ def predict(
             iou=iou,
             max_det=max_det,
             device=device,
+            dtype=number_format,
+            runtime=how,
             on_image=progress,
         )
     if save_txt:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..scaler.build import deploy
 from ..scaler.documents import written
+from ..scaler.optimised import optimised
 from .data.images import record_image
 from .data.loader import train_batches, val_batches
 from .data.records import Dataset
@@ -65,7 +66,7 @@ def draw_best(run: RunFolder, dataset: Dataset, device: torch.device | str) -> M
     recipe = best.recipe
     with sharing_cores(device):
         metrics, found = measure(
-            deploy(best.model.to(device)),
+            optimised(deploy(best.model), device),
             val_batches(split, size_px=best.facts.size_px, batch=recipe.batch),
             split,
             dataset,

@@ -3,16 +3,76 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..blocks.errors import InputError
+
 if TYPE_CHECKING:
+    from ..scaler.number_formats import Dtype
+    from ..scaler.optimised import Runtime
     from .scoring import Metrics
 
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: cuda where there is one.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Images in a forward pass; the recipe's by default.")]
+HalfOption = Annotated[bool, typer.Option("--half", help="The half precision that the device has: fp16, on CPUs bf16.")]
 LastOption = Annotated[bool, typer.Option("--last", help="Take the last epoch's weights, not the best.")]
+
+
+class DtypeName(StrEnum):
+    """What `--dtype` takes."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class RuntimeName(StrEnum):
+    """What `--runtime` takes."""
+
+    torch = "torch"
+    compile = "compile"
+    cuda_graph = "cuda-graph"
+
+
+DtypeOption = Annotated[
+    DtypeName | None, typer.Option(help="Number format; one that the device is slow in is refused. fp32 by default.")
+]
+RuntimeOption = Annotated[RuntimeName, typer.Option(help="How torch runs the detector.")]
+
+
+def runtime_of(wanted: RuntimeName, device: str) -> "Runtime":
+    """The runtime that a user named.
+
+    Raises:
+        InputError: the device has no such runtime.
+    """
+    import torch
+
+    from ..scaler.optimised import check_runtime
+
+    check_runtime(wanted.value, torch.device(device))
+    return wanted.value
+
+
+def dtype_of(wanted: DtypeName | None, half: bool, device: str) -> "Dtype":
+    """The number format that a user named, or the device's own half precision.
+
+    Raises:
+        InputError: both are named, or the device is slow in it.
+    """
+    import torch
+
+    from ..scaler.number_formats import half_of, quick_dtype
+
+    where = torch.device(device)
+    if wanted and half:
+        raise InputError("--half: chooses a number format, as --dtype does; give one of them")
+    dtype: Dtype = half_of(where) if half else wanted.value if wanted else "fp32"
+    quick_dtype(dtype, where)
+    return dtype
 
 
 def device_of(wanted: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
 from ..scaler.build import deploy
+from ..scaler.optimised import optimised
 from .checkpoint import WeightsHeader, load_state, put_weights, save_state, save_weights
 from .data.loader import Batch, random_size_px, train_batches
 from .data.records import Dataset
@@ -112,7 +113,7 @@ class Training:
     def _evaluated(self, number: int, learnt: Mapping[str, Any], seconds: float) -> EpochRow:
         start = time.perf_counter()
         metrics = evaluate(
-            deploy(self.step.ema.model),
+            optimised(deploy(self.step.ema.model), self.device),
             self.dataset.splits["val"],
             self.dataset,
             size_px=self.size_px,

@@ -7,7 +7,22 @@ import typer
 
 from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, print_json
-from .terminal import BatchOption, DeviceOption, LastOption, bar, device_of, listed, print_header, print_metrics
+from .terminal import (
+    BatchOption,
+    DeviceOption,
+    DtypeOption,
+    HalfOption,
+    LastOption,
+    RuntimeName,
+    RuntimeOption,
+    bar,
+    device_of,
+    dtype_of,
+    listed,
+    print_header,
+    print_metrics,
+    runtime_of,
+)
 
 if TYPE_CHECKING:
     from .data.records import Dataset
@@ -28,7 +43,9 @@ def val(
     rect: Annotated[
         bool, typer.Option("--rect", help="Rectangles of the images' aspects, as published figures; else squares.")
     ] = False,
-    half: Annotated[bool, typer.Option("--half", help="Evaluate in half precision.")] = False,
+    half: HalfOption = False,
+    dtype: DtypeOption = None,
+    runtime: RuntimeOption = RuntimeName.torch,
     save: Annotated[Path | None, typer.Option(help="Folder for curves, confusions, detections and metrics.")] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -53,18 +70,21 @@ def val(
     _check_classes(facts, run, dataset)
     chosen = dataset.split(split)
     device = device_of(device)
+    number_format, how = dtype_of(dtype, half, device), runtime_of(runtime, device)
 
     from ..scaler.build import deploy
+    from ..scaler.optimised import optimised
     from .data.loader import val_batches
     from .evaluate import measure
     from .evaluation_files import write_evaluation
     from .threads import sharing_cores
 
     trained = load_run(run, which)
-    model, recipe = deploy(trained.model.to(device)), trained.recipe
+    model = optimised(deploy(trained.model), device, number_format, how)
+    recipe = trained.recipe
     with sharing_cores(device), bar("evaluating") as progress:
         metrics, found = measure(
-            model.half() if half else model,
+            model,
             val_batches(chosen, size_px=size, batch=batch or recipe.batch, rect=rect, stride=stride),
             chosen,
             dataset,
@@ -79,7 +99,7 @@ def val(
         write_evaluation(save, metrics, found, chosen, dataset)
     if as_json:
         facts_of_it = {"run": str(run), "epoch": trained.epoch, "data": dataset.source, "split": split, "size": size}
-        print_json(facts_of_it | {"half": half, "rect": rect} | metrics.to_json())
+        print_json(facts_of_it | {"dtype": number_format, "runtime": how, "rect": rect} | metrics.to_json())
         return
     print_header(device)
     typer.echo(f"{run}, weights of epoch {trained.epoch}, on {dataset.source} ({split}) at {size} px")

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import catscale
 import pytest
+import torch
+from catscale.blocks.errors import InputError
+from catscale.scaler.number_formats import computes_bf16
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
+from catscale.trainer.terminal import DtypeName, dtype_of
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -95,7 +99,8 @@ def test_validation_gives_the_figures_of_the_best_epoch(
     assert (figures["ap"], figures["ap50"]) == pytest.approx((float(best["ap"]), float(best["ap50"])), abs=1e-6)
     assert set(figures["per_class"]) == {"circle", "square", "triangle", "star", "cross", "ring"}
 
-    flags = ("--half", "--iou", 0.7, "--max-dets", 50, "--save", "saved")  # a row of the paper's Table 10
+    half = ["--half"] if computes_bf16(torch.device("cpu")) else []
+    flags = (*half, "--device", "cpu", "--iou", 0.7, "--max-dets", 50, "--save", "saved")  # as in the paper's Table 10
     table = cli("val", "runs/train/exp", "--data", "shapes/", "--split", "test", *flags, cwd=place)
     assert table.returncode == 0, table.stderr
     assert "on shapes/ (test) at 128 px" in table.stdout
@@ -112,6 +117,27 @@ def test_validation_gives_the_figures_of_the_best_epoch(
         evaluation.accumulate()
     precision = evaluation.eval["precision"][..., 0, -1]
     assert saved["ap"] == pytest.approx(precision[precision > -1].mean(), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("val runs/train/exp --save lacking --runtime cuda-graph", "cpu has no CUDA graphs; use --runtime torch or"),
+        ("predict runs/train/exp shapes -o lacking --dtype fp16", "--dtype fp16: slower than fp32 on cpu; use "),
+    ],
+)
+def test_what_the_device_lacks_is_refused_before_anything_is_written(
+    training: "subprocess.CompletedProcess[str]", cli: CommandLine, place: Path, command: str, message: str
+) -> None:
+    result = cli(*command.split(), "--device", "cpu", cwd=place)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (place / "lacking").exists()
+
+
+def test_a_number_format_is_named_once() -> None:
+    with pytest.raises(InputError, match="--half: chooses a number format, as --dtype does; give one of them"):
+        dtype_of(DtypeName.fp32, half=True, device="cpu")
 
 
 PICTURES = (
