@@ -20,8 +20,8 @@ Combination = tuple[tuple[str, Any], ...]
 class Untried(BaseSampler):
     """Proposes whole combinations of values by the study's sampler, each once as long as there are new ones.
 
-    What is proposed as trial n depends on the study's seed, on n, and on the trials before: not on whether the study
-    was interrupted.
+    What is proposed as the n-th candidate depends on the study's seed, on n, and on the trials before: not on whether
+    the study was interrupted, nor how often trials were taken up again.
     """
 
     def __init__(self, study: Study) -> None:
@@ -37,7 +37,7 @@ class Untried(BaseSampler):
         if "fixed_params" in trial.system_attrs:  # enqueued: nothing to propose
             return {}
         tried = self.tried(study)
-        rng = np.random.default_rng([self.study.sampler.seed, trial.number])
+        rng = np.random.default_rng([self.study.sampler.seed, self.proposed(study)])
         if self.study.sampler.kind == "grid":
             return next(iter(self.untried(tried)), {})
         inner = self._inner(int(rng.integers(2**31)))
@@ -54,6 +54,15 @@ class Untried(BaseSampler):
     ) -> Any:
         seed = self.study.sampler.seed + trial.number
         return RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
+
+    def proposed(self, study: optuna.Study) -> int:
+        """How many candidates have been proposed; those taken up again count once."""
+        trials = study.get_trials(deepcopy=False)
+        return sum(
+            "continues" not in trial.user_attrs
+            and ("reference" in trial.user_attrs or trial.params.keys() == self.distributions.keys())
+            for trial in trials
+        )
 
     def tried(self, study: optuna.Study) -> set[Combination]:
         """Every combination that a trial has or had."""

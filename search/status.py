@@ -81,5 +81,16 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def trial_line(study: Study, row: Row, used: int) -> str:
+    """What became of a trial, for a person; `used` of the study's trials are."""
+    named = row.name or " ".join(f"{name}={value}" for name, value in row.values.items())
+    words = [f"trial {row.number} ({used}/{study.trials})", named, row.state]
+    if row.state in ("complete", "stopped"):
+        names = dict.fromkeys(("ap", *study.objectives, "params", "gflops", "latency_ms"))
+        words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names]
+        words += [f"{row.figures['seconds']:.0f} s"] if "seconds" in row.figures else []
+    return "  ".join(words) + (f": {row.reason}" if row.reason else "")
+
+
 def _member(row: Row) -> dict[str, Any]:
     return {"number": row.number, "name": row.name, "reference": row.reference, **row.values, **row.figures}

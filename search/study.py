@@ -13,8 +13,10 @@ from .space import BASE, Parameter, Space
 
 SamplerKind = Literal["tpe", "random", "nsga2", "grid"]
 
+Keep = Literal["front", "best", "all", "none"]
+
 SHAPES = "shapes"  # the embedded data set
-FREE_TO_CHANGE = ("question", "trials")  # in a study that has begun; everything else would mix what is compared
+FREE_TO_CHANGE = ("question", "trials", "keep")  # in a study that has begun; everything else would mix what is compared
 
 
 class Sampler(BaseModel):
@@ -46,6 +48,7 @@ class Study(BaseModel):
     data: str = "shapes"
     size_px: int | None = Field(default=None, ge=1)  # the base's own where it is left out
     seed: int = Field(default=0, ge=0)
+    keep: Keep = "all"  # of which trained trials the weights stay on the disk
     references: bool = True  # the bases themselves are trained first, to compare with
 
     @field_validator("base", mode="before")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,13 @@ def test_an_interrupt_leaves_a_study_that_goes_on(place: Path, monkeypatch: pyte
     assert rows[1].values == rows[0].values
 
 
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 NARROW = {"width": {"choices": [0.25, 0.5]}}
 
 
@@ -210,14 +217,11 @@ def test_a_killed_study_goes_on_from_its_checkpoint(
     command = [sys.executable, "-m", "catscale.cli", "search", "run", str(path), "--folder", str(tmp_path / "study")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
     state = tmp_path / "study" / "trials" / "0" / "last.state.pt"
-    deadline = time.monotonic() + 120
-    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert state.is_file()
+    until(lambda: state.is_file() or process.poll() is not None)
     process.send_signal(kill)
     process.wait(30)
-    found = status(read_study(tmp_path / "study"))
-    assert found["interrupted"] is (kill == signal.SIGKILL)
+    until(lambda: not status(read_study(tmp_path / "study"))["workers"])  # the trial's own process saves its state yet
+    assert status(read_study(tmp_path / "study"))["interrupted"] is (kill == signal.SIGKILL)
     again = cli("search", "run", path, "--folder", tmp_path / "study")
     assert again.returncode == 0, again.stderr
     rows = read_study(tmp_path / "study").rows
@@ -236,7 +240,7 @@ def not_here(*args: Any, **options: Any) -> None:
 @pytest.mark.parametrize("kind", ["tpe", "random", "nsga2", "grid"])
 def test_every_sampler_proposes_each_candidate_once(place: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catscale.scaler.latency.measure_latency", not_here)
-    monkeypatch.setattr("catscale.search.run.FAILED_IN_A_ROW", 99)
+    monkeypatch.setattr("catscale.search.worker.FAILED_IN_A_ROW", 99)
     study = read(place, f"by-{kind}", trials=20, sampler={"kind": kind, "startup": 2}, constraints={}, references=False)
     rows = run_study(study, place / f"by-{kind}", device="cpu")
     combinations = [tuple(row.values.items()) for row in rows]
@@ -251,7 +255,7 @@ def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, t
     assert "Warning" not in ran.stderr
     assert "trial 0 (1/1)" in ran.stdout
     told = cli("search", "status", folder, "--json")
-    assert yaml.safe_load(told.stdout)["states"] == {"complete": 1, "refused": 0, "failed": 0, "running": 0}
+    assert yaml.safe_load(told.stdout)["states"] == {"complete": 1, "stopped": 0, "refused": 0, "failed": 0, "running": 0}
     trained = cli("search", "train", folder, "--select", "knee", "--epochs", 2)
     assert trained.returncode == 0, trained.stderr
     assert "Trial 0, base-width" in trained.stderr
