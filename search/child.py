@@ -196,13 +196,13 @@ def _work(task: Task, on_figures: OnFigures, on_epoch: OnEpoch) -> Outcome:
     import torch
 
     from ..trainer.data.memory import images_shared
-    from ..trainer.data.sources import open_dataset
+    from .study_data import open_study_data
     from .trial import attempt
 
     if task.threads:
         torch.set_num_threads(task.threads)
     with images_shared():
-        return attempt(task, open_dataset(task.study.data), on_figures, on_epoch)
+        return attempt(task, open_study_data(task.study), on_figures, on_epoch)
 
 
 def _listen(answers: "SimpleQueue[str]") -> None:

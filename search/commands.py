@@ -77,8 +77,9 @@ def run(
 
     from .backends import Backend
     from .coordinator import Crew
-    from .run import recipe_of, run_study
+    from .run import run_study
     from .status import read_study, status, status_lines
+    from .stored_study import recipe_of
 
     where = Backend(backend.value, cluster, cpus, gpus)
     crew = Crew(workers, tuple(devices.split(",")) if devices else (), where)

@@ -19,7 +19,8 @@ from .leases import is_dead
 from .rows import Row, State, comparable, write_rows
 from .samplers import Untried
 from .storages import close_storage, exclusive, open_storage
-from .study import Study, differences
+from .stored_study import differences, document
+from .study import Study
 
 INTERRUPTED = "interrupted"  # how the reason begins of a failed trial that did not fail
 TAKEN_UP = 3  # times that a trial is taken up again whose process died, before the trial counts as what kills it
@@ -33,7 +34,7 @@ class Ledger:
 
     def __init__(self, study: Study, folder: Path, storage: BaseStorage, opened: optuna.Study) -> None:
         self.study, self.folder, self.storage, self.optuna = study, folder, storage, opened
-        self.sampler = Untried(study)
+        self.sampler = opened.sampler = Untried(study)
 
     @classmethod
     def open(cls, study: Study, folder: Path, url: str | None) -> Self:
@@ -49,7 +50,6 @@ class Ledger:
                     storage=storage,
                     study_name=study.name,
                     directions=list(study.objectives.values()),
-                    sampler=Untried(study),
                     load_if_exists=True,
                 )
                 ledger = cls(study, folder, storage, opened)
@@ -64,16 +64,16 @@ class Ledger:
         if before is None and self.trials:
             raise InputError(f"the storage holds a study {self.study.name!r} that is not catscale's; take another name")
         if before is None:
-            self.optuna.set_user_attr("study", self.study.model_dump(mode="json"))
+            self.optuna.set_user_attr("study", document(self.study))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # names are for people who open the storage
                 self.optuna.set_metric_names(list(self.study.objectives))
         elif changed := differences(parse(Study, before, "storage"), self.study):
             raise InputError(f"the storage holds another study {self.study.name!r}: {'; '.join(changed)}")
         there = {trial.user_attrs.get("reference") for trial in self.trials}
-        for base in self.study.base if self.study.references else ():
-            if base not in there:
-                self.optuna.enqueue_trial({}, user_attrs={"reference": base})
+        for name in self.study.compared:
+            if name not in there:
+                self.optuna.enqueue_trial({}, user_attrs={"reference": name})
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -286,7 +286,7 @@ def _row(trial: FrozenTrial, heir: int | None) -> Row:
         number=trial.number,
         state=states.get(trial.state, "failed"),
         reason=known.get("reason", "") or interrupted,
-        reference=known.get("name", Path(known["reference"]).stem) if "reference" in known else "",
+        reference=known.get("name", known["reference"]) if "reference" in known else "",
         values=trial.params,
         figures=known.get("figures", {}),
         fingerprint=known.get("fingerprint", ""),

@@ -19,8 +19,10 @@ from .study import Study
 State = Literal["complete", "stopped", "refused", "failed", "running"]  # stopped: trained, but not to its end
 STATES: tuple[State, ...] = ("complete", "stopped", "refused", "failed", "running")
 
-FIGURES = ("ap", "ap50", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "seconds")
-WHOLE = ("params", "activations", "macs")
+FIGURES = (
+    "ap", "ap50", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory", "seconds",
+)  # fmt: skip
+WHOLE = ("params", "activations", "macs", "memory")
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
-from ..scaler.documents import parse, read_yaml
 from ..trainer.data.records import Dataset
-from ..trainer.recipe import Recipe, load_recipe
+from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow
 from .candidates import Bases
 from .coordinator import Crew, Reporter, in_child, pinned, run_crew
+from .feasible import Feasible
 from .leases import lease
 from .ledger import Ledger
 from .machine import write_machine
 from .rows import Row
-from .space_table import check_feasible
 from .storages import patiently
-from .study import Study, differences
+from .stored_study import differences, read_stored, recipe_of, sealed, write_study
+from .study import Study
+from .study_data import open_study_data
 from .trial import OnEpoch, OnFigures, Outcome, Task, attempt
 from .worker import Attempt, Pulse, Stopper, Worker
 
@@ -81,7 +82,7 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger.open(study, folder, storage)
     try:
-        study.write(folder / "study.yaml")
+        write_study(study, folder / "study.yaml")
         write_machine(folder / "hardware.json", worker.device)
         if crew is None or crew == Crew():
             _alone(ledger, replace(worker, attempt=_here(dataset) if crew is None else in_child()), say)
@@ -121,38 +122,23 @@ def _watched(stopper: Stopper, watch: Watch) -> Stopper:
     return told
 
 
-def recipe_of(study: Study) -> Recipe:
-    """How each candidate of a study is trained.
-
-    Raises:
-        InputError: the recipe is not there, or a setting of it or of the study's overrides is wrong.
-    """
-    changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
-    return load_recipe(study.recipe, changes)
-
-
 def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker, Dataset]:
     """Everything that can be refused before anything is written."""
     from ..scaler.devices import find_device
-    from ..trainer.data.sources import open_dataset
 
-    if (folder / "study.yaml").is_file():
-        before: Study = parse(Study, read_yaml(folder / "study.yaml"), str(folder / "study.yaml"))
-        if changed := differences(before, study):
-            lines = "\n  ".join(changed)
-            raise InputError(
-                f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}"
-            )
-    changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
+    if (folder / "study.yaml").is_file() and (changed := differences(read_stored(folder / "study.yaml"), study)):
+        lines = "\n  ".join(changed)
+        raise InputError(f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}")
     try:
-        recipe = load_recipe(study.recipe, changes)
+        recipe = recipe_of(study)
     except InputError as error:
         raise InputError(f"{study.name}: recipe: {error}") from error
     Bases(study)  # refuses an unknown base before the data is opened
+    study = sealed(study)
     where = str(find_device(device))
-    dataset = open_dataset(study.data)
+    dataset = open_study_data(study, say)
     bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say))
-    check_feasible(study, bases)
+    Feasible(study, bases).check()
     return Worker(study, folder, bases, recipe, where, _here(dataset)), dataset
 
 

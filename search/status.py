@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..scaler.documents import parse, read_yaml
 from .leases import alive
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
+from .stored_study import read_stored
 from .study import Study, study_folder
 
 
@@ -36,7 +36,7 @@ def read_study(reference: str | Path) -> StudyRecord:
         InputError: there is none, or a file in it is damaged.
     """
     folder = study_folder(reference)
-    study: Study = parse(Study, read_yaml(folder / "study.yaml"), str(folder / "study.yaml"))
+    study = read_stored(folder / "study.yaml")
     table = folder / "trials.csv"
     return StudyRecord(folder, study, read_rows(table, study) if table.is_file() else [])
 

@@ -77,7 +77,9 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
         return _completed(_results(facts))  # its worker died between the end of the training and the note of it
     if "latency_ms" not in task.figures:
         threads = task.threads or compute_threads()
-        latency = measure_latency(task.architecture, device=task.device, threads=threads)
+        latency = measure_latency(
+            task.architecture, device=task.device, threads=threads, **task.study.latency.measuring
+        )
         figures = {**task.figures, "latency_ms": latency.median_ms, "latency_iqr_ms": latency.iqr_ms}
         on_figures(figures)
         if reason := over_budget(task.study, figures):

@@ -14,6 +14,7 @@ from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow, RunFolder
 from .candidates import Bases, Candidate, over_budget
 from .disk import check_space, tidy
+from .feasible import Feasible
 from .leases import BEAT_S, Lease
 from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
@@ -104,6 +105,7 @@ class Worker:
             CatscaleError: trainings fail one after another, or the disk is full.
             KeyboardInterrupt: after the trial has been handed back.
         """
+        ledger.sampler.among = Feasible(self.study, self.bases)
         unfit = failed = 0
         while not pulse.asked:
             if self.deadline is not None and time.time() >= self.deadline:
@@ -147,7 +149,7 @@ class Worker:
             if ledger.used() < self.study.trials:
                 if not ledger.exhausted() and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
-                why = f"the whole space, {self.study.combinations} candidates, has been tried"
+                why = ledger.sampler.used_up
                 if unfit == UNFIT_IN_A_ROW:
                     why = f"{unfit} candidates in a row were refused or repeats; the space seems used up"
                 if not ledger.running():
@@ -185,7 +187,7 @@ class Worker:
             number=trial.number,
             study=self.study,
             architecture=candidate.architecture,
-            recipe=self.recipe,
+            recipe=candidate.trained_by(self.recipe),
             folder=self._run_folder(ledger, trial),
             device=self.device,
             threads=self.threads,

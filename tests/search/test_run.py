@@ -117,7 +117,7 @@ def test_a_larger_total_goes_on_and_the_whole_space_ends_it(done: tuple[Study, P
     more = run_study(study.model_copy(update={"trials": 50}), folder, device="cpu", say=said.append)
     assert more[: len(rows)] == rows
     assert len({tuple(row.values.items()) for row in more[1:]}) == 9 == len(more) - 1
-    assert said[-1] == "the whole space, 9 candidates, has been tried"
+    assert said[-1] == "the space is exhausted: all 3 candidates that fit, of 9, have been tried"
 
 
 def test_a_changed_space_is_refused(done: tuple[Study, Path, list[Row]], place: Path) -> None:
@@ -255,7 +255,13 @@ def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, t
     assert "Warning" not in ran.stderr
     assert "trial 0 (1/1)" in ran.stdout
     told = cli("search", "status", folder, "--json")
-    assert yaml.safe_load(told.stdout)["states"] == {"complete": 1, "stopped": 0, "refused": 0, "failed": 0, "running": 0}
+    assert yaml.safe_load(told.stdout)["states"] == {
+        "complete": 1,
+        "stopped": 0,
+        "refused": 0,
+        "failed": 0,
+        "running": 0,
+    }
     trained = cli("search", "train", folder, "--select", "knee", "--epochs", 2)
     assert trained.returncode == 0, trained.stderr
     assert "Trial 0, base-width" in trained.stderr
