@@ -60,6 +60,9 @@ def run(
         float | None, typer.Option(min=0, help="Save and end after so long, to within one training step.")
     ] = None,
     trial_hours: Annotated[float | None, typer.Option(min=0, help="A training that takes longer fails.")] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what it would do and take, from a few real steps; write nothing.")
+    ] = False,
 ) -> None:
     """Run a study; run it again to go on where it stopped.
 
@@ -74,6 +77,12 @@ def run(
     changes = {name: value for name, value in {"data": data, "trials": trials}.items() if value is not None}
     wanted = load_study(study, changes)
     target = folder or default_folder(wanted)
+    if dry:
+        from .dry_run import dry_run
+
+        for line in dry_run(wanted, device, lambda line: err.print(line, markup=False)).lines():
+            _say(line)
+        return
 
     from .backends import Backend
     from .coordinator import Crew
@@ -103,6 +112,17 @@ def run(
     for line in status_lines(status(read_study(target))):
         _say(line)
     _say(f"Results saved to {target}; see them by: catscale report {target} -o report/")
+
+
+@search_app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, for editors.
+
+    Example: catscale search schema > study.schema.json
+    """
+    from .schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
 
 
 @search_app.command(name="status")

@@ -192,7 +192,7 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} was {_word(old, key)}, is {_word(new, key)}"
         for key in dict.fromkeys((*old, *new))
-        if old.get(key, False) != new.get(key, False)  # what is not asked for need not be there
+        if _asked(old.get(key)) != _asked(new.get(key))
     ]
 
 
@@ -204,6 +204,11 @@ def _flat(document: Mapping[str, Any], place: str = "") -> dict[str, Any]:
         else:
             flat[f"{place}{key}"] = value
     return flat
+
+
+def _asked(value: Any) -> Any:
+    """What is not asked for need not be there: false is as good as nothing."""
+    return None if value is False else value
 
 
 def _word(document: Mapping[str, Any], key: str) -> str:

@@ -70,6 +70,7 @@ VERBS = [
     "data anchors",
     "data stats",
     "search run",
+    "search schema",
     "search status",
     "search train",
     "report",
