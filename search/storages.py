@@ -4,7 +4,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBSt
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from ..blocks.errors import CatscaleError, InputError
 from .leases import BEAT_S, GRACE_S, locked
@@ -49,12 +49,13 @@ def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                return _opened(url, folder, on_stale)
+                with locked(folder / "opening.lock") if _in_folder(url) else nullcontext():
+                    return _opened(url, folder, on_stale)
         except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
-            if wait_s is not None and _unreachable(error):
+            if wait_s is not None and _passing(error):
                 time.sleep(wait_s)
                 continue
-            tries = f" (tried {len(WAITS_S) + 1} times)" if _unreachable(error) else ""
+            tries = f" (tried {len(WAITS_S) + 1} times)" if _passing(error) else ""
             raise InputError(f"{shown(url, folder)}: cannot be used as storage{tries}: {_why(error, url)}") from error
     raise AssertionError
 
@@ -66,11 +67,11 @@ def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStor
     if url.startswith(JOURNAL):
         path = Path(url.removeprefix(JOURNAL))
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path) if fcntl else None))
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path) if fcntl else None))
     if url.startswith(GRPC):
         host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
         proxy = GrpcStorageProxy(host=host or "localhost", port=int(port or PORT))
-        proxy.wait_server_ready(timeout=WAITS_S[-1])
+        proxy.wait_server_ready(timeout=1.0)
         return proxy
     lite = url.startswith("sqlite")
     return RDBStorage(
@@ -154,7 +155,7 @@ def serve(url: str, host: str, port: int) -> None:
         run_grpc_proxy_server(get_storage(storage), host=host, port=port)
 
 
-class _JournalLock(JournalFileSymlinkLock):
+class JournalLock(JournalFileSymlinkLock):
     """A lock that its holder loses however it dies; Optuna's own, a link, is in the way for half a minute then."""
 
     def __init__(self, path: Path) -> None:
@@ -179,9 +180,17 @@ def _with_driver(url: str) -> str:
     return url
 
 
-def _unreachable(error: BaseException) -> bool:
+def _in_folder(url: str | None) -> bool:
+    """Whether a storage is a file, whose tables two processes must not make at once."""
+    return url is None or url.startswith("sqlite")
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether another try may help: nobody answers yet, or another worker is making the tables of a new database."""
     words = str(error).lower()
     refused = ("password", "does not exist", "not permitted", "no pg_hba", "unable to open", "not a database")
+    if isinstance(error, IntegrityError | ProgrammingError):
+        return "already exists" in words or "unique" in words or "duplicate" in words
     return isinstance(error, OperationalError | ConnectionError) and not any(word in words for word in refused)
 
 

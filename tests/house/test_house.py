@@ -72,6 +72,9 @@ VERBS = [
     "search run",
     "search status",
     "search train",
+    "search repair",
+    "search extend",
+    "search serve",
     "report",
     "demo",
 ]

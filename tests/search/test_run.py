@@ -255,7 +255,13 @@ def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, t
     assert "Warning" not in ran.stderr
     assert "trial 0 (1/1)" in ran.stdout
     told = cli("search", "status", folder, "--json")
-    assert yaml.safe_load(told.stdout)["states"] == {"complete": 1, "stopped": 0, "refused": 0, "failed": 0, "running": 0}
+    assert yaml.safe_load(told.stdout)["states"] == {
+        "complete": 1,
+        "stopped": 0,
+        "refused": 0,
+        "failed": 0,
+        "running": 0,
+    }
     trained = cli("search", "train", folder, "--select", "knee", "--epochs", 2)
     assert trained.returncode == 0, trained.stderr
     assert "Trial 0, base-width" in trained.stderr
