@@ -4,7 +4,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,9 +12,9 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from ..blocks.errors import CatscaleError, InputError
 from .leases import BEAT_S, GRACE_S, locked
@@ -49,8 +49,7 @@ def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                with locked(folder / "opening.lock") if _in_folder(url) else nullcontext():
-                    return _opened(url, folder, on_stale)
+                return _opened(url, folder, on_stale)
         except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
             if wait_s is not None and _passing(error):
                 time.sleep(wait_s)
@@ -73,15 +72,37 @@ def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStor
         proxy = GrpcStorageProxy(host=host or "localhost", port=int(port or PORT))
         proxy.wait_server_ready(timeout=1.0)
         return proxy
+    url = _with_driver(url)
     lite = url.startswith("sqlite")
-    return RDBStorage(
-        _with_driver(url),
-        # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
-        engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
-        heartbeat_interval=BEAT_S,
-        grace_period=GRACE_S,
-        heartbeat_stale_trial_callback=on_stale,
-    )
+    with _making_tables(url, folder):
+        return RDBStorage(
+            url,
+            # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
+            engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
+            heartbeat_interval=BEAT_S,
+            grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=on_stale,
+        )
+
+
+@contextmanager
+def _making_tables(url: str, folder: Path) -> Iterator[None]:
+    """Let nobody else make the tables of a new database at the same time."""
+    if url.startswith("sqlite"):
+        with locked(folder / "opening.lock"):
+            yield
+    elif url.startswith("postgresql"):
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("tables")})
+            yield
+    else:
+        yield
+
+
+def end_session(storage: BaseStorage) -> None:
+    """Give back the connection of the thread that calls."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -100,9 +121,8 @@ def exclusive(storage: BaseStorage, folder: Path, name: str) -> Iterator[None]:
     Whoever dies inside loses the lock.
     """
     if isinstance(storage, RDBStorage) and storage.engine.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(f"catscale {name}".encode()).digest()[:8], "big", signed=True)
         with storage.engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(f"study {name}")})
             yield
             connection.rollback()
         return
@@ -172,6 +192,11 @@ class JournalLock(JournalFileSymlinkLock):
         self.held.close()
 
 
+def _key(what: str) -> int:
+    """The number of one of our locks in PostgreSQL."""
+    return int.from_bytes(hashlib.sha256(f"catscale {what}".encode()).digest()[:8], "big", signed=True)
+
+
 def _with_driver(url: str) -> str:
     """PostgreSQL through psycopg 3, where the URL does not name another driver."""
     for scheme in ("postgresql://", "postgres://"):
@@ -180,17 +205,10 @@ def _with_driver(url: str) -> str:
     return url
 
 
-def _in_folder(url: str | None) -> bool:
-    """Whether a storage is a file, whose tables two processes must not make at once."""
-    return url is None or url.startswith("sqlite")
-
-
 def _passing(error: BaseException) -> bool:
-    """Whether another try may help: nobody answers yet, or another worker is making the tables of a new database."""
+    """Whether another try may help: nobody answers yet."""
     words = str(error).lower()
     refused = ("password", "does not exist", "not permitted", "no pg_hba", "unable to open", "not a database")
-    if isinstance(error, IntegrityError | ProgrammingError):
-        return "already exists" in words or "unique" in words or "duplicate" in words
     return isinstance(error, OperationalError | ConnectionError) and not any(word in words for word in refused)
 
 

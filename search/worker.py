@@ -17,7 +17,7 @@ from .disk import check_space, tidy
 from .leases import BEAT_S, Lease
 from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
-from .storages import patiently
+from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
 
@@ -78,6 +78,7 @@ class Pulse:
             self.lease.beat()
             if (trial := self.trial) is not None and not patiently(self.ledger.beat, trial):
                 self.lost = self.trial == trial
+        end_session(self.ledger.storage)
 
 
 @dataclass(frozen=True)
