@@ -29,7 +29,8 @@ WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before each further try to open a storage that
 PATIENCE_S = 120.0  # how long a storage may be away while a study runs
 PORT = 13000  # of the proxy, where none is named
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 OnStale = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
 
 
