@@ -1,5 +1,6 @@
 """Where workers run: processes of this machine, or an existing Ray or Dask cluster, all through joblib."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -115,7 +116,9 @@ def _on_cluster(placed: Placed, backend: Backend, work: Work, jobs: Sequence[Any
             options = _connected(backend, stack)
             stack.enter_context(parallel_config(backend=backend.kind, n_jobs=len(jobs), **options))
             try:
-                return list(Parallel(batch_size=1, pre_dispatch="all")(delayed(work)(job) for job in jobs))
+                parallel = Parallel(batch_size=1, pre_dispatch="all")  # type: ignore[arg-type]  # a number may be given
+                said = parallel(delayed(work)(job) for job in jobs)
+                return [problem or "" for problem in said]
             except Exception as error:  # of a cluster's library: each has its own
                 if placed.ending or start == CLUSTER_STARTS - 1:
                     raise
@@ -131,7 +134,9 @@ def _connected(backend: Backend, stack: ExitStack) -> dict[str, Any]:
 
         register_ray()
         if not ray.is_initialized():
-            ray.init(address=backend.cluster, log_to_driver=False, logging_level="warning", configure_logging=False)
+            ray.init(
+                address=backend.cluster, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False
+            )
             stack.callback(ray.shutdown)
         wanted = {"num_cpus": backend.cpus, "num_gpus": backend.gpus}
         return {"ray_remote_args": {name: value for name, value in wanted.items() if value is not None}}

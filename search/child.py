@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -186,7 +187,7 @@ def main() -> None:
         except KeyboardInterrupt:
             outcome = Outcome("interrupted")
         except Exception as error:  # a mistake of ours: it must not end the study, and its trace is in the log
-            sys.excepthook(*sys.exc_info())
+            traceback.print_exception(error)
             outcome = Outcome("failed", f"crashed: {type(error).__name__}: {error}")
         tell(outcome={"kind": outcome.kind, "reason": outcome.reason, "figures": dict(outcome.figures)})
     os._exit(0)  # the thread that listens may be waiting for a line

@@ -13,6 +13,7 @@ from ..scaler.devices import find_device
 from .candidates import Bases, Candidate, over_budget
 from .feasible import Feasible
 from .planner import Hours, Pace, images_of_a_trial, timed_pace
+from .prediction import predictor
 from .samplers import Untried
 from .space import BASE, Value, drawn
 from .stored_study import recipe_of
@@ -76,7 +77,7 @@ def dry_run(study: Study, device: str = "auto", say: Callable[[str], None] = lam
     Bases(study)  # refuses an unknown base before the data is opened
     where = str(find_device(device))
     dataset = open_study_data(study, say)
-    bases = Bases(study, len(dataset.classes))
+    bases = Bases(study, len(dataset.classes), predict=predictor(study))
     feasible = Feasible(study, bases)
     feasible.check()
     pool = _some(study, feasible)

@@ -80,8 +80,8 @@ class Feasible:
         )  # fmt: skip
         if not len(table):
             raise InputError(f"{name}: space: {what} can be built; {next(iter(table.unbuildable), '')}")
+        what = what.replace("its", "the space's")
         if not len(table.within):
-            what = what.replace("its", "the space's")
             raise InputError(
                 f"{name}: constraints: {what} fits{_killer(table)}; the nearest, {nearest_miss(table, self.bases)}. "
                 "Raise the bound or add smaller choices"

@@ -106,6 +106,10 @@ class Ledger:
             if row.same_as is None
         )
 
+    def training_seconds(self) -> float:
+        """What has been spent on trainings that have ended."""
+        return sum(row.figures.get("seconds", 0.0) for row in self.rows() if row.same_as is None)
+
     def running(self) -> bool:
         """Whether any worker is at a trial."""
         return any(trial.state is TrialState.RUNNING for trial in self.trials)

@@ -109,7 +109,7 @@ def time_left(study: Study, rows: Sequence[Row], workers: int = 1, at_most: int 
     """What a study that runs has before it, from the trials that are done; None where none is, or it has no end.
 
     Args:
-        study: of the rows; its hours bound the answer.
+        study: of the rows; its hours, of each run, bound the answer.
         rows: as in `trials.csv`.
         workers: that share the trials.
         at_most: trials that there still are in the space, where that is known.
@@ -128,7 +128,7 @@ def time_left(study: Study, rows: Sequence[Row], workers: int = 1, at_most: int 
     hours = pace.hours(macs, activations, left / workers, spread)
     if study.budget.hours is None:
         return hours
-    bound = max(0.0, study.budget.hours - sum(seconds) / 3600 / workers)
+    bound = study.budget.hours
     return Hours(min(hours.low, bound), min(hours.middle, bound), min(hours.high, bound))
 
 

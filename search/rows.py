@@ -20,7 +20,8 @@ State = Literal["complete", "stopped", "refused", "failed", "running"]  # stoppe
 STATES: tuple[State, ...] = ("complete", "stopped", "refused", "failed", "running")
 
 FIGURES = (
-    "ap", "ap50", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory", "seconds",
+    "ap", "ap50", "ap_spread", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory",
+    "seconds",
 )  # fmt: skip
 WHOLE = ("params", "activations", "macs", "memory")
 
@@ -111,7 +112,7 @@ def _read(line: dict[str, str | None], names: Sequence[str], where: str) -> Row:
             reason=line["reason"] or "",
             reference=line["reference"] or "",
             values={name: line[name] or "" for name in names if line[name]},
-            figures={name: float(line[name] or "") for name in FIGURES if line[name]},
+            figures={name: float(line[name] or "") for name in FIGURES if line.get(name)},
             fingerprint=line["fingerprint"] or "",
             name=line["name"] or "",
             same_as=int(line["same_as"] or "") if line["same_as"] else None,

@@ -18,6 +18,7 @@ from .feasible import Feasible
 from .leases import lease
 from .ledger import Ledger
 from .machine import write_machine
+from .prediction import predictor
 from .rows import Row
 from .storages import patiently
 from .stored_study import differences, read_stored, recipe_of, sealed, write_study
@@ -56,7 +57,7 @@ def run_study(
         storage: URL of a database, `journal:PATH` or `grpc://HOST:PORT`; an SQLite file in the folder where None.
         device: "auto", "cpu", "cuda", "cuda:1" …
         crew: who does the trials, each in a fresh process; this process alone where None.
-        hours: after which trainings are cut and handed back, to within one optimiser step.
+        hours: after which trainings are cut and handed back, to within one optimiser step; the study's where None.
         trial_hours: after which a trial's training fails.
         say: is told one line for each trial.
         watch: is told each epoch, of this process' own trials.
@@ -75,7 +76,7 @@ def run_study(
     worker, dataset = _prepared(study, folder, device, say)
     worker = replace(
         worker,
-        deadline=None if hours is None else time.time() + 3600 * hours,
+        deadline=None if (bound := hours or study.budget.hours) is None else time.time() + 3600 * bound,
         limit_s=None if trial_hours is None else 3600 * trial_hours,
         stopper=_watched(worker.stopper, watch),
     )
@@ -137,7 +138,7 @@ def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker
     study = sealed(study)
     where = str(find_device(device))
     dataset = open_study_data(study, say)
-    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say))
+    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study))
     Feasible(study, bases).check()
     return Worker(study, folder, bases, recipe, where, _here(dataset)), dataset
 

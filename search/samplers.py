@@ -119,9 +119,9 @@ class Untried(BaseSampler):
     ) -> dict[str, Any] | None:
         """What the study's sampler proposes and is new and fits; None where it comes to nothing such."""
         kind, coding = self.study.sampler.kind, Coding(self.study, self.distributions)
-        inner = self._inner(int(rng.integers(2**31)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            inner = self._inner(int(rng.integers(2**31)))
             before = past(self.study, study, coding, inner)
             for _ in range(TRIES_OF.get(kind, TRIES)):
                 drawn = before.ask(coding.distributions)

@@ -32,8 +32,12 @@ class Budget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int | None = Field(default=None, ge=1)  # trained in total, over all runs of the study
-    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of the clock, of all its runs together
-    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of training, summed over devices
+    hours: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )  # of the clock, each time that it is run; --hours goes before it
+    gpu_hours: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )  # of training, over all runs and devices; no trial begins after
 
 
 class LatencySettings(BaseModel):

@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
@@ -29,7 +29,8 @@ WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before each further try to open a storage that
 PATIENCE_S = 120.0  # how long a storage may be away while a study runs
 PORT = 13000  # of the proxy, where none is named
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 OnStale = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
 
 
@@ -51,10 +52,10 @@ def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None)
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 return _opened(url, folder, on_stale)
         except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
-            if wait_s is not None and _unreachable(error):
+            if wait_s is not None and _passing(error):
                 time.sleep(wait_s)
                 continue
-            tries = f" (tried {len(WAITS_S) + 1} times)" if _unreachable(error) else ""
+            tries = f" (tried {len(WAITS_S) + 1} times)" if _passing(error) else ""
             raise InputError(f"{shown(url, folder)}: cannot be used as storage{tries}: {_why(error, url)}") from error
     raise AssertionError
 
@@ -66,21 +67,43 @@ def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStor
     if url.startswith(JOURNAL):
         path = Path(url.removeprefix(JOURNAL))
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path) if fcntl else None))
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path) if fcntl else None))
     if url.startswith(GRPC):
         host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
         proxy = GrpcStorageProxy(host=host or "localhost", port=int(port or PORT))
-        proxy.wait_server_ready(timeout=WAITS_S[-1])
+        proxy.wait_server_ready(timeout=1.0)
         return proxy
+    url = _with_driver(url)
     lite = url.startswith("sqlite")
-    return RDBStorage(
-        _with_driver(url),
-        # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
-        engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
-        heartbeat_interval=BEAT_S,
-        grace_period=GRACE_S,
-        heartbeat_stale_trial_callback=on_stale,
-    )
+    with _making_tables(url, folder):
+        return RDBStorage(
+            url,
+            # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
+            engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
+            heartbeat_interval=BEAT_S,
+            grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=on_stale,
+        )
+
+
+@contextmanager
+def _making_tables(url: str, folder: Path) -> Iterator[None]:
+    """Let nobody else make the tables of a new database at the same time."""
+    if url.startswith("sqlite"):
+        with locked(folder / "opening.lock"):
+            yield
+    elif url.startswith("postgresql"):
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("tables")})
+            yield
+    else:
+        yield
+
+
+def end_session(storage: BaseStorage) -> None:
+    """Give back the connection of the thread that calls."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -99,9 +122,8 @@ def exclusive(storage: BaseStorage, folder: Path, name: str) -> Iterator[None]:
     Whoever dies inside loses the lock.
     """
     if isinstance(storage, RDBStorage) and storage.engine.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(f"catscale {name}".encode()).digest()[:8], "big", signed=True)
         with storage.engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(f"study {name}")})
             yield
             connection.rollback()
         return
@@ -154,7 +176,7 @@ def serve(url: str, host: str, port: int) -> None:
         run_grpc_proxy_server(get_storage(storage), host=host, port=port)
 
 
-class _JournalLock(JournalFileSymlinkLock):
+class JournalLock(JournalFileSymlinkLock):
     """A lock that its holder loses however it dies; Optuna's own, a link, is in the way for half a minute then."""
 
     def __init__(self, path: Path) -> None:
@@ -171,6 +193,11 @@ class _JournalLock(JournalFileSymlinkLock):
         self.held.close()
 
 
+def _key(what: str) -> int:
+    """The number of one of our locks in PostgreSQL."""
+    return int.from_bytes(hashlib.sha256(f"catscale {what}".encode()).digest()[:8], "big", signed=True)
+
+
 def _with_driver(url: str) -> str:
     """PostgreSQL through psycopg 3, where the URL does not name another driver."""
     for scheme in ("postgresql://", "postgres://"):
@@ -179,7 +206,8 @@ def _with_driver(url: str) -> str:
     return url
 
 
-def _unreachable(error: BaseException) -> bool:
+def _passing(error: BaseException) -> bool:
+    """Whether another try may help: nobody answers yet."""
     words = str(error).lower()
     refused = ("password", "does not exist", "not permitted", "no pg_hba", "unable to open", "not a database")
     return isinstance(error, OperationalError | ConnectionError) and not any(word in words for word in refused)

@@ -117,8 +117,10 @@ def differences(before: Study, now: Study) -> list[str]:
     lines += _changes(*(_flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, *NAMED})) for it in (before, now)))
     bases, current = before.contents.bases, now.contents.bases
     lines += [
-        f"base {name} is another detector now" if name in bases and name in current
-        else f"base {name} {'is not there any more' if name in bases else 'was not there'}"
+        f"{'base' if name in (*before.bases, *now.bases) else 'references:'} {name} "
+        f"{'is another detector now' if name in current else 'is not there any more'}"
+        if name in bases
+        else f"{'base' if name in now.bases else 'references:'} {name} was not there"
         for name in dict.fromkeys((*bases, *current))
         if bases.get(name) != current.get(name)
     ]  # fmt: skip

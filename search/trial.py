@@ -1,8 +1,9 @@
 """One trial's work, from a counted candidate to its results: measure, check, train. It knows nothing of storages."""
 
 import math
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,10 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
     from ..trainer.loop import train
     from ..trainer.threads import compute_threads
 
-    run = RunFolder(task.folder)
-    if run.facts.is_file() and (facts := run.read_facts()).status == "complete":
-        return _completed(_results(facts))  # its worker died between the end of the training and the note of it
+    runs = {seed: RunFolder(task.folder) for seed in task.study.training_seeds[:1]}
+    runs |= {seed: RunFolder(task.folder / f"seed-{seed}") for seed in task.study.training_seeds[1:]}
+    if all(map(_done, runs.values())):  # its worker died between the end of the training and the note of it
+        return _completed([run.read_facts() for run in runs.values()])
     if "latency_ms" not in task.figures:
         threads = task.threads or compute_threads()
         latency = measure_latency(
@@ -89,25 +91,30 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
         if why := on_epoch(row):
             raise Stopped(why)
 
-    spent = run.read_facts().seconds if run.state.is_file() else 0.0
-    own = _own_deadline(task, spent)
+    own = _own_deadline(task, sum(run.read_facts().seconds for run in runs.values() if run.facts.is_file()))
     try:
-        train(
-            task.architecture,
-            dataset,
-            task.recipe,
-            run.path,
-            seed=task.study.seed,
-            device=task.device,
-            on_epoch=told,
-            resume=run.state.is_file(),
-            deadline=min((end for end in (task.deadline, own) if end is not None), default=None),
-        )
+        for seed, run in runs.items():
+            if not _done(run):
+                train(
+                    task.architecture,
+                    dataset,
+                    task.recipe,
+                    run.path,
+                    seed=seed,
+                    device=task.device,
+                    on_epoch=told if run.path == task.folder else None,  # whether it is worth it shows in the first
+                    resume=run.state.is_file(),
+                    deadline=min((end for end in (task.deadline, own) if end is not None), default=None),
+                )
     except TimeUp:
         if own is not None and (task.deadline is None or own < task.deadline):
             return Outcome("failed", f"{TIME_LIMIT}: its training took {task.limit_s:g} s")
         return Outcome("interrupted", "the time is up")
-    return _completed(_results(run.read_facts()))
+    return _completed([run.read_facts() for run in runs.values()])
+
+
+def _done(run: RunFolder) -> bool:
+    return run.facts.is_file() and run.read_facts().status == "complete"
 
 
 def _own_deadline(task: Task, spent_s: float) -> float | None:
@@ -118,6 +125,16 @@ def _results(facts: RunFacts) -> dict[str, float]:
     return {"ap": facts.ap, "ap50": facts.ap50, "seconds": facts.seconds}
 
 
-def _completed(results: dict[str, float]) -> Outcome:
+def _completed(trainings: Sequence[RunFacts]) -> Outcome:
+    """The mean over the seeds; of several, with the standard deviation of AP."""
+    results = _results(trainings[0])
+    if len(trainings) > 1:
+        ap = [facts.ap for facts in trainings]
+        results = {
+            "ap": statistics.fmean(ap),
+            "ap50": statistics.fmean(facts.ap50 for facts in trainings),
+            "ap_spread": statistics.stdev(ap),
+            "seconds": sum(facts.seconds for facts in trainings),
+        }
     kind: Kind = "complete" if math.isfinite(results["ap"]) else "failed"
     return Outcome(kind, "" if kind == "complete" else "diverged: AP is not a number", results)

@@ -18,7 +18,7 @@ from .feasible import Feasible
 from .leases import BEAT_S, Lease
 from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
-from .storages import patiently
+from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
 
@@ -79,6 +79,7 @@ class Pulse:
             self.lease.beat()
             if (trial := self.trial) is not None and not patiently(self.ledger.beat, trial):
                 self.lost = self.trial == trial
+        end_session(self.ledger.storage)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Worker:
         with ledger.exclusive():
             for number in ledger.take_over():
                 self.say(f"trial {number}: was interrupted; goes on now")
-            if ledger.used() < self.study.trials:
+            if ledger.used() < self.study.trials and not self._spent(ledger):
                 if not ledger.exhausted() and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
                 why = ledger.sampler.used_up
@@ -155,6 +156,11 @@ class Worker:
                 if not ledger.running():
                     self.say(why)
             return "wait" if ledger.running() else None
+
+    def _spent(self, ledger: Ledger) -> bool:
+        """Whether the study's hours of training are used up."""
+        bound = self.study.budget.gpu_hours
+        return bound is not None and ledger.training_seconds() >= 3600 * bound
 
     def _see_to(self, ledger: Ledger, trial: "Trial", values: dict[str, Any], pulse: Pulse) -> None:
         """Take one candidate as far as it goes."""

@@ -73,6 +73,9 @@ VERBS = [
     "search schema",
     "search status",
     "search train",
+    "search repair",
+    "search extend",
+    "search serve",
     "report",
     "demo",
 ]
