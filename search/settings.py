@@ -32,12 +32,8 @@ class Budget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int | None = Field(default=None, ge=1)  # trained in total, over all runs of the study
-    hours: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False
-    )  # of the clock, each time that it is run; --hours goes before it
-    gpu_hours: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False
-    )  # of training, over all runs and devices; no trial begins after
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # each time that it is run; or as --hours says
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of training; then no trial begins
 
 
 class LatencySettings(BaseModel):
