@@ -201,14 +201,14 @@ def test_a_changed_space_goes_on_from_the_earlier_trials(tiny: Write, tmp_path: 
     assert [row.values for row in rows[: len(inside)]] == inside
     assert len({tuple(row.values.values()) for row in rows}) == 8 == len(rows)
     other = load_study(tiny("other", epochs=9))
-    with pytest.raises(InputError, match=r"(?s)trained otherwise and cannot be compared:\n  epochs was 1, is 9"):
+    with pytest.raises(InputError, match=r"(?s)trained otherwise and cannot be compared:\n  recipe.epochs was 1, is 9"):
         extend(other, tmp_path / "other", tmp_path / "earlier", None, there)
 
 
 def test_a_storage_that_holds_another_study_is_refused(tiny: Write, tmp_path: Path, storage: str | None) -> None:
     simulate(tiny("owner", trials=1), tmp_path, storage)
     other = load_study(tiny("owner", epochs=9))
-    with pytest.raises(InputError, match="the storage holds another study 'owner': epochs was 1, is 9"):
+    with pytest.raises(InputError, match="the storage holds another study 'owner': recipe.epochs was 1, is 9"):
         Ledger.open(other, tmp_path, storage)
 
 
