@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -138,7 +139,7 @@ def written(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be made or written to, or the disk is full; what stood at `path` is untouched.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside

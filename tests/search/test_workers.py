@@ -208,7 +208,7 @@ def test_a_changed_space_goes_on_from_the_earlier_trials(tiny: Write, tmp_path: 
 def test_a_storage_that_holds_another_study_is_refused(tiny: Write, tmp_path: Path, storage: str | None) -> None:
     simulate(tiny("owner", trials=1), tmp_path, storage)
     other = load_study(tiny("owner", epochs=9))
-    with pytest.raises(InputError, match="the storage holds another study 'owner': recipe.epochs was 1, is 9"):
+    with pytest.raises(InputError, match=r"the storage holds another study 'owner': recipe\.epochs was 1, is 9"):
         Ledger.open(other, tmp_path, storage)
 
 
