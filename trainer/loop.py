@@ -51,6 +51,7 @@ def train(
     weights: str = "",
     resume: bool = False,
     batch: int | None = None,
+    deadline: float | None = None,
 ) -> TrainResult:
     """Train a detector on the "train" split of a data set, and evaluate it on "val" after every epoch.
 
@@ -78,6 +79,7 @@ def train(
         resume: go on in `folder`. A recipe with more epochs extends the run, whose schedule is then that of the new
             number of epochs; nothing else may differ but the patience.
         batch: images in a forward pass where memory allows fewer than the recipe's; as many make an optimiser step.
+        deadline: when to save the state and end at the latest, to within one optimiser step; seconds since the epoch.
 
     Raises:
         InputError: data, architecture, recipe and folder do not fit each other, or a file cannot be written.
@@ -87,10 +89,11 @@ def train(
         NotCompiled: the recipe asks for it, and torch's compiler failed.
         Bereft: another of several processes ended.
         Interrupted: a signal ended the training; its state is saved.
+        TimeUp: the deadline did; its state is saved.
     """
     size_px = arch.size if size_px is None else size_px
     place = torch.device(device)
-    with joined(place) as world, sharing_cores(device), requests_to_stop() as request:
+    with joined(place) as world, sharing_cores(device), requests_to_stop(deadline) as request:
         run = RunFolder(world.told(Path(folder)))
         checked = None
         if world.chief:
