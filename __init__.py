@@ -15,6 +15,7 @@ from .scaler.zoo import load, names
 
 if TYPE_CHECKING:
     from .scaler.build import build, deploy
+    from .scaler.growth import grow
     from .scaler.latency import measure_latency
     from .scaler.transfer import transfer
 
@@ -26,6 +27,7 @@ __all__ = [
     "ScaleError",
     "build",
     "deploy",
+    "grow",
     "load",
     "measure_latency",
     "names",
@@ -43,6 +45,10 @@ def __getattr__(name: str) -> Any:
         from .scaler.latency import measure_latency
 
         return measure_latency
+    if name == "grow":
+        from .scaler.growth import grow
+
+        return grow
     if name == "transfer":
         from .scaler.transfer import transfer
 
