@@ -43,7 +43,7 @@ def save_weights(path: Path, model: nn.Module, header: WeightsHeader) -> None:
         try:
             save_file(tensors, beside, metadata={HEADER: json.dumps(asdict(header))})
         except SafetensorError as error:  # a full disk, in the library's own words
-            raise OSError(str(error)) from error
+            raise OSError(str(error).removeprefix("Error while serializing: ")) from error
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -111,11 +111,11 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with written(path) as beside:
+    with written(path) as beside, beside.open("wb") as file:  # given a path, torch says of a full disk "unexpected pos"
         try:
-            torch.save(dict(state), beside)
-        except RuntimeError as error:  # what torch makes of a write that failed
-            raise OSError(f"{str(error).splitlines()[0]} (is the disk full?)") from error
+            torch.save(dict(state), file)
+        except RuntimeError as error:  # so it does where it cannot end a file either
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -62,10 +62,20 @@ def train(
     from .recipe import load_recipe
     from .run_folder import RUNS, RunFolder, next_folder
 
+    if name is not None and folder is not None:
+        raise InputError("train: --name and --folder both say where the run goes; give one")
+    target = resume or folder or (RUNS / "train" / name if name else next_folder())
     if devices is not None:
-        _launch(devices)
+        _launch(devices, target, weights, logger, pictures)
+    fewer = int(batch) if resume and batch and batch.isdecimal() else None
     if resume is not None:
-        given = {"--recipe": recipe, "--batch": batch, "--anchors": anchors, "--name": name, "--folder": folder}
+        given = {
+            "--recipe": recipe,
+            "--batch": None if fewer else batch,
+            "--anchors": anchors,
+            "--name": name,
+            "--folder": folder,
+        }
         given |= {"--weights": weights, "--amp": amp, "--compile": compile_ or None}
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
@@ -79,16 +89,11 @@ def train(
     settings = settings.model_copy(update={key: value for key, value in later.items() if value is not None})
     if arch is None or data is None:
         raise InputError("train: name an architecture and its data, as in: catscale train yolov7-tiny --data shapes")
-    if name is not None and folder is not None:
-        raise InputError("train: --name and --folder both say where the run goes; give one")
-    target = resume or folder or (RUNS / "train" / name if name else next_folder())
     if profile_steps is not None:
         _profile(arch, data, settings, size, device, profile_steps, batch == "auto")
         return
-    loggers, fit_batch = logger_names(logger), batch == "auto"
-    _train(
-        arch, data, settings, target, size, device, seed or 0, weights, resume is not None, fit_batch, loggers, pictures
-    )
+    loggers, fit_batch, again = logger_names(logger), batch == "auto", resume is not None
+    _train(arch, data, settings, target, size, device, seed or 0, weights, again, fit_batch, fewer, loggers, pictures)
 
 
 def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_: bool) -> dict[str, object] | None:
@@ -99,9 +104,9 @@ def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_
     return {key: value for key, value in given.items() if value is not None} or None
 
 
-def _launch(devices: str) -> None:
+def _launch(devices: str, target: Path, weights: Path | None, logger: str | None, pictures: bool) -> None:
     """Run this command once more for each device, and end as they do."""
-    from .distributed import launch
+    from .launch import launch
 
     arguments, kept = iter(sys.argv[1:]), list[str]()
     for argument in arguments:
@@ -109,7 +114,19 @@ def _launch(devices: str) -> None:
             next(arguments)
         elif not argument.startswith("--devices="):
             kept.append(argument)
-    raise typer.Exit(launch(devices, kept))
+    named = any(argument.split("=")[0] in ("--folder", "--name", "--resume") for argument in kept)
+
+    def again() -> list[str]:
+        from .optimiser import halved
+        from .run_folder import RunFolder
+
+        facts = RunFolder(target).read_facts()
+        fewer = str(halved(facts.batch))
+        typer.echo(f"all begin again with batch {fewer}, with as many images in an optimiser step", err=True)
+        options = ["--resume", str(target), "--batch", fewer, *(["--logger", logger] if logger else [])]
+        return ["train", *options, "--pictures" if pictures else "--no-pictures"]
+
+    raise typer.Exit(launch(devices, kept if named else [*kept, "--folder", str(target)], again))
 
 
 def _train(
@@ -123,6 +140,7 @@ def _train(
     weights: Path | None,
     resume: bool,
     fit_batch: bool,
+    fewer: int | None,
     loggers: list[str],
     pictures: bool,
 ) -> None:
@@ -131,7 +149,7 @@ def _train(
     from .companions import accompanied
     from .data.leaks import leak_warnings
     from .data.sources import open_dataset
-    from .preflight import check_training, rank_from_environment
+    from .preflight import check_training, rank_from_environment, size_from_environment, under_torchrun
     from .run_folder import RunFolder, load_run
 
     base = load(ref)
@@ -140,13 +158,18 @@ def _train(
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
+    run = RunFolder(folder)
+    if resume and not run.state.is_file() and (began := run.read_facts().weights):
+        weights = Path(began)
     if weights is not None:
         RunFolder(weights).trained_weights("best")
+    if fit_batch and size_from_environment() > 1:
+        raise InputError("--batch auto: looks at one process alone; give a number for several")
     if rank_from_environment():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 one process speaks for all
         loggers, pictures = [], False
     else:
-        check_training(arch, dataset, recipe, RunFolder(folder), seed=seed, device=device, size_px=size, resume=resume)
+        check_training(arch, dataset, recipe, run, seed=seed, device=device, size_px=size, resume=resume)
         for warning in leak_warnings(dataset):
             typer.echo(f"warning: {warning}", err=True)
     if not resume:  # a run has its anchors in its architecture
@@ -154,8 +177,11 @@ def _train(
     device = device_of(device)
 
     from ..scaler.transfer import transfer
+    from .distributed import Bereft
     from .interruption import Interrupted
+    from .launch import BEREFT, SHORT_OF_MEMORY
     from .loop import train as run_training
+    from .memory_limits import ShortOfMemory
 
     start = None if weights is None else load_run(weights).model
 
@@ -173,7 +199,6 @@ def _train(
     typer.echo(f"{data}: {images} images; {recipe.epochs} epochs of batch {recipe.batch} into {folder}")
     shown = False
 
-    run = RunFolder(folder)
     company = accompanied(run, dataset, recipe, loggers=loggers, pictures=pictures)
     with bar("training") as progress, company as after_epoch:
 
@@ -205,12 +230,20 @@ def _train(
                 on_batch=progress,
                 on_event=lambda event: typer.echo(event, err=True),
                 initialise=initialise,
+                weights=str(weights or ""),
                 resume=resume,
+                batch=fewer,
             )
         except Interrupted as interrupted:
             if not rank_from_environment():
                 typer.echo(f"error: {interrupted}", err=True)
             raise typer.Exit(interrupted.exit_code) from None
+        except ShortOfMemory as short:
+            by_hand = f"; go on with --resume {folder} --batch {short.fewer}" if under_torchrun() else ""
+            typer.echo(f"{short}{by_hand}", err=True)
+            raise typer.Exit(SHORT_OF_MEMORY) from None
+        except Bereft:
+            raise typer.Exit(BEREFT) from None
     if result.epochs < recipe.epochs:
         typer.echo(f"Ended after epoch {result.epochs}: {RunFolder(result.folder).read_facts().reason}")
     best = f"Best epoch {result.best_epoch}: AP50 {result.ap50:.4f}, AP {result.ap:.4f}"

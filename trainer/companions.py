@@ -1,8 +1,9 @@
 """What goes along with a training without being a part of it: loggers and pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from ..blocks.errors import InputError
 from .data.records import Dataset
 from .loggers import logging_to
 from .recipe import Recipe
@@ -31,10 +32,16 @@ def accompanied(
 
                 draw_data(run, dataset)
 
-        try:
-            yield after_epoch
-        finally:  # a training that was stopped has its curves too
+        def draw_curves() -> None:
             if pictures and run.metrics.is_file():
                 from .run_pictures import draw_epochs
 
                 draw_epochs(run)
+
+        try:
+            yield after_epoch
+        except BaseException:  # a training that was stopped has its curves too, but what stopped it is what is said
+            with suppress(InputError):
+                draw_curves()
+            raise
+        draw_curves()

@@ -5,10 +5,6 @@ those of the whole batch, so that the weights are, to rounding, those of one pro
 optimiser step, not overlapped with the backward pass, so that a step is left out by all processes or by none.
 """
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +16,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..blocks.errors import InputError
+from ..blocks.errors import CatscaleError
+from .preflight import size_from_environment
 
 PATIENCE = timedelta(hours=4)  # others wait while the first process evaluates
+
+
+class Bereft(CatscaleError):
+    """Another process of the training ended before its time, and has said why."""
+
+
+def bereft(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,7 @@ class World:
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """Join the processes that a launcher (`torchrun`, `--devices`) started; alone where there was none."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if size_from_environment() == 1:
         yield World()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
@@ -126,56 +131,3 @@ def sync_norms(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SyncedNorm
-
-
-def launch(devices: str, arguments: Sequence[str]) -> int:
-    """Run this command line once for each device, and give the first exit code that is not 0.
-
-    Args:
-        devices: numbers of CUDA devices with commas between, or `cpu,cpu` for processes on the processor.
-        arguments: of `catscale`, without `--devices`.
-
-    Raises:
-        InputError: the list is none.
-    """
-    names = [name.strip() for name in devices.split(",")]
-    cpu = all(name == "cpu" for name in names)
-    if not cpu and not all(name.isdecimal() for name in names):
-        raise InputError(f"--devices {devices}: give numbers of CUDA devices as in 0,1, or cpu,cpu")
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(len(names))}
-    shared |= {} if cpu else {"CUDA_VISIBLE_DEVICES": ",".join(names)}
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "catscale.cli", *arguments, "--device", "cpu" if cpu else f"cuda:{rank}"],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(len(names))
-    ]
-    try:
-        return _wait(children)
-    finally:
-        for child in children:
-            child.terminate()
-            child.wait()
-
-
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Until all have ended well or one has not."""
-    left = list(children)
-    while left:
-        for child in left:
-            try:
-                code = child.wait(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                continue
-            if code:
-                return code
-            left.remove(child)
-            break
-    return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -4,9 +4,11 @@ None of these packages is imported, and nothing is contacted, unless `--logger` 
 environment variables of their own, these hold.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +20,11 @@ TAGS = {"box": "loss/box", "obj": "loss/obj", "cls": "loss/cls", "ap": "val/AP",
 
 
 class Logger(Protocol):
-    """Takes the figures of each epoch, under names such as `val/AP`."""
+    """Takes the figures of each epoch, under names such as `val/AP`, and whether the training came to its end."""
 
     def log(self, figures: Mapping[str, float], epoch: int) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, whole: bool) -> None: ...
 
 
 class TensorBoard:
@@ -39,7 +41,7 @@ class TensorBoard:
             self.writer.add_scalar(name, value, epoch)
         self.writer.flush()  # so that a killed training has shown all that it did
 
-    def close(self) -> None:
+    def close(self, whole: bool) -> None:
         self.writer.close()
 
 
@@ -56,8 +58,8 @@ class MLflow:
     def log(self, figures: Mapping[str, float], epoch: int) -> None:
         self.mlflow.log_metrics(dict(figures), step=epoch)
 
-    def close(self) -> None:
-        self.mlflow.end_run()
+    def close(self, whole: bool) -> None:
+        self.mlflow.end_run("FINISHED" if whole else "KILLED")
 
 
 class WandB:
@@ -71,8 +73,8 @@ class WandB:
     def log(self, figures: Mapping[str, float], epoch: int) -> None:
         self.run.log(dict(figures), step=epoch)
 
-    def close(self) -> None:
-        self.run.finish()
+    def close(self, whole: bool) -> None:
+        self.run.finish(exit_code=0 if whole else 1)
 
 
 LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {
@@ -93,7 +95,7 @@ def logger_names(wanted: str | None) -> list[str]:
         if name not in LOGGERS:
             raise InputError(f"--logger: no logger {name!r}; {nearest(name, LOGGERS)}")
         if find_spec(name) is None:
-            raise InputError(f"--logger {name}: the package {name} is not installed; pip install {name}")
+            raise InputError(f"--logger {name}: the package {name} is not installed; pip install 'catscale[{name}]'")
     return names
 
 
@@ -101,22 +103,42 @@ def logger_names(wanted: str | None) -> list[str]:
 def logging_to(names: Sequence[str], folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[EpochRow], None]]:
     """Give a function that takes each epoch's row to the loggers; they begin with the first row and end in any case.
 
+    A logger that fails is warned of and left out from then on: no training ends for its sake.
+
     Args:
         names: of `LOGGERS`.
         folder: of the run; its name becomes the run's.
         settings: of the training, as flat as they should be shown.
     """
-    loggers: list[Logger] = []
-    with ExitStack() as ending:
+    loggers: dict[str, Logger] = {}
+    left = list(names)
 
-        def log(row: EpochRow) -> None:
-            if not loggers:
-                for name in names:
-                    loggers.append(LOGGERS[name](folder, settings))
-                    ending.callback(loggers[-1].close)
-            figures = asdict(row)
-            epoch = figures.pop("epoch")
-            for logger in loggers:
-                logger.log({TAGS.get(name, f"train/{name}"): value for name, value in figures.items()}, epoch)
+    def trying(name: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # whatever a foreign package raises
+            left.remove(name)
+            why = " ".join(str(error).split()) or type(error).__name__
+            sys.stderr.write(f"warning: --logger {name}: {why[:300]}; goes on without it\n")
 
+    def log(row: EpochRow) -> None:
+        figures = asdict(row)
+        epoch = figures.pop("epoch")
+        tagged = {TAGS.get(name, f"train/{name}"): value for name, value in figures.items()}
+
+        def take(name: str) -> None:
+            if name not in loggers:
+                loggers[name] = LOGGERS[name](folder, settings)
+            loggers[name].log(tagged, epoch)
+
+        for name in tuple(left):
+            trying(name, partial(take, name))
+
+    whole = False
+    try:
         yield log
+        whole = True
+    finally:
+        for name in tuple(left):
+            if name in loggers:
+                trying(name, partial(loggers[name].close, whole))

@@ -11,11 +11,11 @@ from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
 from .checkpoint import load_state
 from .data.records import Dataset
-from .distributed import World, joined
+from .distributed import Bereft, World, bereft, joined
 from .divergence import Diverged
 from .interruption import requests_to_stop
-from .memory_limits import OutOfMemory, out_of_memory
-from .optimiser import halved, with_batch
+from .memory_limits import OutOfMemory, ShortOfMemory, out_of_memory
+from .optimiser import checked_batch, halved, with_batch
 from .preflight import check_training
 from .recipe import Recipe
 from .run_folder import EpochRow, RunFacts, RunFolder, ended
@@ -48,7 +48,9 @@ def train(
     on_batch: Callable[[int, int], None] | None = None,
     on_event: Callable[[str], None] | None = None,
     initialise: Callable[[torch.nn.Module], object] | None = None,
+    weights: str = "",
     resume: bool = False,
+    batch: int | None = None,
 ) -> TrainResult:
     """Train a detector on the "train" split of a data set, and evaluate it on "val" after every epoch.
 
@@ -72,13 +74,18 @@ def train(
         on_batch: called after each batch with how many of how many are done.
         on_event: told in a sentence what is out of the ordinary: weights taken back, a smaller batch, an early end.
         initialise: called with the fresh model, to put weights into it.
+        weights: where `initialise` has them from, for `run.json`.
         resume: go on in `folder`. A recipe with more epochs extends the run, whose schedule is then that of the new
             number of epochs; nothing else may differ but the patience.
+        batch: images in a forward pass where memory allows fewer than the recipe's; as many make an optimiser step.
 
     Raises:
         InputError: data, architecture, recipe and folder do not fit each other, or a file cannot be written.
         Diverged: the loss was not finite for many batches in a row, twice.
         OutOfMemory: not even a batch of one image fits.
+        ShortOfMemory: a batch did not fit in this one of several processes; a resume with fewer goes on.
+        NotCompiled: the recipe asks for it, and torch's compiler failed.
+        Bereft: another of several processes ended.
         Interrupted: a signal ended the training; its state is saved.
     """
     size_px = arch.size if size_px is None else size_px
@@ -114,7 +121,9 @@ def train(
                 begun.kept = before.epochs if before.status == "complete" else 0
             return begun
 
-        facts = replace(facts, batch=before.batch or recipe.batch)  # what a resumed run had to go down to
+        start = before.weights if resume else weights
+        # What a resumed run had to go down to holds.
+        facts = replace(facts, weights=start, batch=checked_batch(batch or before.batch or recipe.batch, recipe))
         training = begin(facts.batch, resume)
         if world.chief:
             run.write_settings(arch, recipe)
@@ -145,6 +154,8 @@ def _run(
             try:
                 row = training.epoch(on_batch)
             except (RuntimeError, MemoryError) as error:
+                if bereft(error):
+                    raise Bereft("another process of the training has ended") from error
                 if not out_of_memory(error):
                     raise
                 row = None  # what follows waits until the error no longer holds the tensors of its step
@@ -170,9 +181,11 @@ def _run(
 def _smaller(facts: RunFacts, epoch: int, world: World, tell: Callable[[str], None]) -> RunFacts:
     """The facts with a smaller batch, after memory ran out."""
     place = f"out of memory in epoch {epoch}"
-    if facts.batch == 1 or world.size > 1:  # others would wait for this process
-        raise OutOfMemory(f"{place} with batch {facts.batch}; take a smaller --batch or --size")
+    if facts.batch <= world.size:
+        raise OutOfMemory(f"{place} with batch {facts.batch}; take a smaller --size")
     smaller = replace(facts, batch=halved(facts.batch))
+    if world.size > 1:  # others wait for this process in the middle of a step: only new ones can agree on anything
+        raise ShortOfMemory(f"{place} with batch {facts.batch}, in process {world.rank} of {world.size}", smaller.batch)
     tell(f"{place}: it begins again with batch {smaller.batch}, with as many images in an optimiser step")
     return smaller
 

@@ -1,5 +1,7 @@
 """Memory that a training needs and has: which errors mean that there was too little, and the batch that fits."""
 
+import re
+
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -16,15 +18,26 @@ SPARE = 0.8  # the share of the free memory that a step may take
 BESIDE = 2.0  # a step's peak over what the forward pass keeps: gradients of maps, work space
 
 
+# What is said on the processor: by torch's allocator, by C++, and by oneDNN, which has no memory for a kernel's code or
+# its work space (a kernel that it lacks is a "primitive descriptor" that it could not create).
+SAID = re.compile(r"not enough memory|can't allocate memory|bad_alloc|could not (create|execute) a primitive$")
+
+
 class OutOfMemory(CatscaleError):
     """Memory was short, also for the smallest batch."""
 
 
+class ShortOfMemory(OutOfMemory):
+    """Memory was short in one of several processes: all have to begin again with `fewer` images."""
+
+    def __init__(self, message: str, fewer: int) -> None:
+        super().__init__(message)
+        self.fewer = fewer
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: torch has a class for it on CUDA, and words on the processor."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(SAID.search(str(error)))
 
 
 def fitting_batch(

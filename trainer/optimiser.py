@@ -8,6 +8,7 @@ from torch.nn import Parameter
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 
+from ..blocks.errors import InputError
 from .recipe import Recipe
 
 
@@ -44,6 +45,18 @@ def with_batch(recipe: Recipe, batch: int) -> Recipe:
         raise ValueError(f"steps of {images} images cannot be made of batches of {batch}")
     decay = recipe.weight_decay * images / recipe.nominal_batch
     return recipe.model_copy(update={"batch": batch, "nominal_batch": images, "weight_decay": decay})
+
+
+def checked_batch(batch: int, recipe: Recipe) -> int:
+    """A batch, where optimiser steps can be made of it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    images = recipe.batch * accumulation(recipe)
+    if images % batch:
+        raise InputError(f"--batch {batch}: steps of {images} images cannot be made of it; use a divisor of {images}")
+    return batch
 
 
 def halved(batch: int) -> int:

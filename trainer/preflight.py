@@ -49,6 +49,16 @@ def rank_from_environment() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def size_from_environment() -> int:
+    """How many processes a launcher started together; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def under_torchrun() -> bool:
+    """Whether that launcher is torch's, which does not begin again by itself."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
     """Hold architecture and data against each other.
 
@@ -82,6 +92,11 @@ def _check_resume(run: RunFolder, wanted: RunFacts, recipe: Recipe) -> None:
         raise InputError(f"{run.path}: cannot go on with another recipe: {', '.join(different)} differ")
     if recipe.epochs < before.epochs:
         raise InputError(f"{run.path}: cannot go on with {recipe.epochs} epochs: it began with {before.epochs}")
+    if facts.status == "diverged":
+        start = f" (--weights {run.path} begins with its best weights)" if facts.epochs else ""
+        raise InputError(
+            f"{run.path}: cannot go on, it would only diverge again: {facts.reason}; begin another run{start}"
+        )
     if facts.status == "complete" and recipe.epochs == before.epochs:
         raise InputError(
             f"{run.path}: is complete, {facts.epochs} of {before.epochs} epochs; ask for more epochs to extend it"

@@ -72,6 +72,7 @@ class RunFacts:
     ap: float = 0.0  # of the best epoch
     ap50: float = 0.0
     seconds: float = 0.0
+    weights: str = ""  # run that its first weights are from
     batch: int = 0  # images in a forward pass; fewer than the recipe's where memory was short
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..blocks.errors import CatscaleError
 from ..scaler.architecture import Architecture
 from ..scaler.build import build
 from .assigners import Head
@@ -16,6 +17,10 @@ from .loss import Loss, LossParts
 from .optimiser import Settings, make_optimiser, parameter_groups
 from .precision import halve_backward, precision
 from .recipe import Recipe
+
+
+class NotCompiled(CatscaleError):
+    """The compiler of torch failed, or found no C++ compiler."""
 
 
 class Stepper:
@@ -56,7 +61,8 @@ class Stepper:
             halve_backward(self.model)
         if self.world.size > 1:
             sync_norms(self.model)
-        self.forward_model = torch.compile(self.model) if recipe.compile else self.model
+        # Not by calling the model: torch.fx then prints a page of source for every error, also one that is dealt with.
+        self.forward_model = torch.compile(self.model) if recipe.compile else self.model.forward
 
     def images(self, batch: Batch, size_px: int | None = None) -> Tensor:
         """A batch's images on the device: (B, 3, S, S) float32 from 0 to 1, of another size where it is given."""
@@ -66,7 +72,13 @@ class Stepper:
         """Raw maps of the lead and auxiliary heads."""
         dtype = self.precision.autocast
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return self.forward_model(images)
+            try:
+                return self.forward_model(images)
+            except RuntimeError as error:
+                if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    why = str(error).splitlines()[0]
+                    raise NotCompiled(f"torch.compile failed: {why}; train without --compile") from error
+                raise
 
     def measure(self, outputs: Mapping[str, Sequence[Tensor]], batch: Batch, whole: int) -> LossParts:
         """The loss of this process's share of a batch of `whole` images; the shares add up to that of the batch."""

@@ -26,7 +26,7 @@ def val(
     max_det: Annotated[int | None, typer.Option(min=1, help="Detections kept for each image: 300.")] = None,
     max_dets: Annotated[int, typer.Option(min=1, help="Detections of a class in an image that COCO counts.")] = 100,
     rect: Annotated[
-        bool, typer.Option("--rect", help="Rectangles of the images' aspects, as published figures were made.")
+        bool, typer.Option("--rect", help="Rectangles of the images' aspects, as published figures; else squares.")
     ] = False,
     half: Annotated[bool, typer.Option("--half", help="Evaluate in half precision.")] = False,
     save: Annotated[Path | None, typer.Option(help="Folder for curves, confusions, detections and metrics.")] = None,

@@ -42,10 +42,12 @@ def test_others_are_told_by_their_own_interfaces(tmp_path: Path, monkeypatch: py
     said: list[Any] = []
 
     def note(name: str) -> Any:
-        return lambda *args, **kwargs: (
-            said.append((name, kwargs.get("step")))
-            or SimpleNamespace(log=note("wandb.log"), finish=note("wandb.finish"))
-        )
+        def call(*args: Any, **kwargs: Any) -> Any:
+            ending = args[-1] if name.endswith("end_run") else kwargs.get("exit_code")
+            said.append((name, kwargs.get("step", ending)))
+            return SimpleNamespace(log=note("wandb.log"), finish=note("wandb.finish"))
+
+        return call
 
     calls = {name: note(f"mlflow.{name}") for name in ("start_run", "log_params", "log_metrics", "end_run")}
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(**calls))
@@ -56,12 +58,29 @@ def test_others_are_told_by_their_own_interfaces(tmp_path: Path, monkeypatch: py
     assert said == [
         ("mlflow.start_run", None),
         ("mlflow.log_params", None),
-        ("wandb.init", None),
         ("mlflow.log_metrics", 1),
+        ("wandb.init", None),
         ("wandb.log", 1),
-        ("wandb.finish", None),  # an interrupted training ends its loggers too
-        ("mlflow.end_run", None),
+        ("mlflow.end_run", "KILLED"),  # an interrupted training ends its loggers too, and they are told
+        ("wandb.finish", 1),
     ]
+
+
+def test_a_logger_that_fails_is_left_out_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("no route\nto host")
+
+    epochs: list[int] = []
+    run = SimpleNamespace(log=lambda figures, step: epochs.append(step), finish=lambda exit_code: None)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(start_run=refuse))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **_: run))
+    with logging_to(["mlflow", "wandb"], tmp_path, {}) as log:
+        for each in ROWS:
+            log(each)
+    assert epochs == [1, 2]
+    assert capsys.readouterr().err == "warning: --logger mlflow: no route to host; goes on without it\n"
 
 
 def test_no_logger_is_loaded_unasked(tmp_path: Path) -> None:
@@ -74,7 +93,7 @@ def test_no_logger_is_loaded_unasked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_logger_that_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catscale.trainer.loggers.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=f"--logger {name}: the package {name} is not installed; pip install {name}"):
+    with pytest.raises(InputError, match=rf"--logger {name}: .* is not installed; pip install 'catscale\[{name}\]'"):
         logger_names(f"{name},")
 
 

@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(
         room = os.statvfs(small_disk)
         filler.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
 
-    with pytest.raises(InputError, match=rf"{file}: cannot be written: .*(No space left|disk full)"):
+    with pytest.raises(InputError, match=rf"{file}: cannot be written: .*No space left on device"):
         trained(arch, data, recipe, run, on_epoch=fill)
     after = {path.name: path.read_bytes() for path in run.iterdir()}
     assert after.keys() == before.keys()  # no half file

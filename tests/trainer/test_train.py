@@ -249,6 +249,8 @@ def test_a_loss_that_stays_infinite_ends_the_run_as_diverged(
     facts = RunFolder(tmp_path / "run").read_facts()
     assert facts.status == "diverged"
     assert "lower lr0" in facts.reason
+    with pytest.raises(InputError, match=r"run: cannot go on, it would only diverge again: .* diverged in epoch 2: .*"):
+        trained(arch, data, tmp_path / "run", recipe(), resume=True)
 
 
 def test_a_model_with_auxiliary_heads_trains(data: Dataset, tmp_path: Path) -> None:
