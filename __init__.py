@@ -15,6 +15,7 @@ from .scaler.zoo import load, names
 
 if TYPE_CHECKING:
     from .scaler.build import build, deploy
+    from .scaler.growth import grow
     from .scaler.latency.architectures import measure_latency
     from .scaler.latency.protocol import Protocol as LatencyProtocol
     from .scaler.latency_table.table import LatencyTable
@@ -30,6 +31,7 @@ __all__ = [
     "ScaleError",
     "build",
     "deploy",
+    "grow",
     "load",
     "measure_latency",
     "names",
@@ -55,6 +57,10 @@ def __getattr__(name: str) -> Any:
         from .scaler.latency_table.table import LatencyTable
 
         return LatencyTable
+    if name == "grow":
+        from .scaler.growth import grow
+
+        return grow
     if name == "transfer":
         from .scaler.transfer import transfer
 

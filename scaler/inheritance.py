@@ -1,0 +1,78 @@
+"""The weights of single layers put into larger ones, at the rows and columns where they belong; in place."""
+
+import torch
+from torch import nn
+
+from ..blocks.modules import ConvLayer, PredictLayer, RepConvLayer
+
+Place = tuple[list[int], list[int], list[int]]  # rows and columns of the larger weight, and the smaller one's rows
+
+
+def copy_conv(ours: ConvLayer | RepConvLayer, theirs: ConvLayer | RepConvLayer, parts: list[Place]) -> int:
+    """Copy weights and batch norms; how many parameters that is."""
+    count = 0
+    pairs = [(ours.dense, theirs.dense), (ours.point, theirs.point)] if isinstance(theirs, RepConvLayer) else []  # type: ignore[union-attr]
+    if isinstance(theirs, ConvLayer):
+        pairs = [(ours.conv if isinstance(ours, ConvLayer) else ours.dense, theirs.conv)]
+    for conv, other in pairs:
+        for rows, columns, own in parts:
+            conv.weight[rows] = 0
+            conv.weight[torch.tensor(rows)[:, None], torch.tensor(columns)] = other.weight[own].to(conv.weight)
+            count += other.weight[own].numel()
+    rows = [row for part in parts for row in part[0]]
+    own = [row for part in parts for row in part[2]]
+    norms = _norms(theirs)
+    for name, norm in _norms(ours).items():
+        if (other := norms.get(name)) is None:  # a branch that the base's has not: silent
+            _zero(norm, rows)
+            continue
+        for value, found in zip(
+            (*norm.parameters(), *norm.buffers()), (*other.parameters(), *other.buffers()), strict=True
+        ):
+            if value.dim():
+                value[rows] = found[own].to(value)
+            else:
+                value.copy_(found)
+        count += 2 * len(rows)
+    return count
+
+
+def copy_prediction(ours: PredictLayer, theirs: PredictLayer, columns: list[int]) -> int:
+    """Copy a head; of a new implicit vector, begin without effect."""
+    assert ours.conv.bias is not None
+    assert theirs.conv.bias is not None
+    ours.conv.weight.zero_()
+    ours.conv.weight[:, columns] = theirs.conv.weight.to(ours.conv.weight)
+    ours.conv.bias.copy_(theirs.conv.bias)
+    count = theirs.conv.weight.numel() + theirs.conv.bias.numel()
+    if ours.added is not None:
+        ours.added.zero_()
+    if ours.factor is not None:
+        ours.factor.fill_(1)
+    if theirs.added is not None and ours.added is not None:
+        ours.added[:, columns] = theirs.added.to(ours.added)
+        count += theirs.added.numel()
+    if theirs.factor is not None and ours.factor is not None:
+        ours.factor.copy_(theirs.factor)
+        count += theirs.factor.numel()
+    return count
+
+
+def _norms(layer: ConvLayer | RepConvLayer) -> dict[str, nn.BatchNorm2d]:
+    """Batch norms by their branch; a plain conv's is that of the dense branch."""
+    if isinstance(layer, ConvLayer):
+        return {"dense": layer.norm} if isinstance(layer.norm, nn.BatchNorm2d) else {}
+    found = {"dense": layer.dense_norm, "point": layer.point_norm}
+    return found | ({"identity": layer.identity_norm} if layer.identity_norm is not None else {})
+
+
+def silence(layer: nn.Module, channels: list[int]) -> None:
+    """Let channels begin as zero: gain and bias of their batch norms."""
+    assert isinstance(layer, ConvLayer | RepConvLayer)
+    for norm in _norms(layer).values():
+        _zero(norm, channels)
+
+
+def _zero(norm: nn.BatchNorm2d, channels: list[int]) -> None:
+    norm.weight[channels] = 0
+    norm.bias[channels] = 0
