@@ -72,6 +72,8 @@ VERBS = [
     "search run",
     "search status",
     "search train",
+    "search replay",
+    "search table",
     "report",
     "demo",
 ]
