@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .curves import Curve
 from .hypervolume import contributions
 from .pareto import Points, pareto_front
 from .stopping import Decision
+
+CORNER = 1.1  # up to which hypervolume is measured, the worst of each objective being at 1
 
 
 @dataclass(frozen=True)
@@ -41,23 +44,28 @@ def best(losses: Points, keep: int) -> set[int]:
     """The rows of (n, k), all to be minimised, that come first: by fronts, then by what they add to the last one.
 
     One row after another leaves the front that does not fit, each time the one that adds least, the last of equals.
-    Hypervolume is measured in ranks: no unit or scale of an objective matters.
+    Hypervolume is measured with each objective brought to 0 … 1 over all rows, up to 1.1; costs above zero (all columns
+    but the first) as their logarithms, as detectors span orders of magnitude.
     """
-    left = np.arange(len(losses))
+    unit, left = _unit(losses), np.arange(len(losses))
     kept: set[int] = set()
     while len(left):
         front = left[pareto_front(losses[left], ("minimize",) * losses.shape[1])]
         if len(kept) + len(front) > keep:
-            return kept | set(_spread(losses, front, keep - len(kept)))
+            return kept | set(_spread(unit, front, keep - len(kept)))
         kept |= set(front.tolist())
         left = np.setdiff1d(left, front)
     return kept
 
 
-def _spread(losses: Points, front: np.ndarray, keep: int) -> list[int]:
+def _unit(losses: Points) -> Points:
+    columns = [losses[:, 0], *(np.log(costs) if (costs > 0).all() else costs for costs in losses[:, 1:].T)]
+    spans = np.stack(columns, axis=1) - np.array([column.min() for column in columns])
+    return spans / np.maximum(spans.max(axis=0), np.finfo(np.float64).tiny)
+
+
+def _spread(unit: Points, front: NDArray[np.int64], keep: int) -> list[int]:
     while len(front) > keep:
-        ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in losses[front].T], axis=1)
-        added = contributions(ranks.astype(np.float64), np.full(losses.shape[1], len(front), dtype=np.float64))
-        least = np.flatnonzero(added == added.min())[-1]
-        front = np.delete(front, least)
+        added = contributions(unit[front], np.full(unit.shape[1], CORNER))
+        front = np.delete(front, np.flatnonzero(added == added.min())[-1])
     return front.tolist()

@@ -18,7 +18,7 @@ from .halving import Halving
 from .hypervolume import hypervolume
 from .quantities import Direction
 from .replay_table import Combination, Table, quantity_of
-from .stopping import FrontStopper, Stopper
+from .stopping import FrontStopper, Stopper, most_promising
 
 SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "qmc"]
 StopName = Literal["none", "front", "halving"]
@@ -125,7 +125,7 @@ class Trace:
     spent: tuple[int, ...]
     share: tuple[float, ...]
     trained: int  # trials that were trained to their end
-    stopped: int
+    stopped: int  # and not taken up again
     unfit: int  # trained to their end or stopped, though over a bound
 
     def reached(self, share: float) -> int | None:
@@ -143,8 +143,8 @@ def replay(problem: Problem, strategy: Strategy, budget: int, seed: int) -> Trac
 
     A proposal that is not in the table costs nothing, as what cannot be built is never trained; the sampler is told
     that it was bad. What is over a bound is trained where it is proposed, and the sampler is told by how much it was
-    over; what is proposed again is trained again. A training sees one seed's curve; what is found is judged by the
-    mean over the seeds.
+    over; what is proposed again is trained again. Where nothing new is left, stopped trials go on. A training sees one
+    seed's curve; what is found is judged by the mean over the seeds.
 
     Args:
         problem: the table and what is searched for in it.
@@ -168,6 +168,7 @@ class _Replay:
             sampler = Among(allowed, problem.table, inner, self.distributions, self.rng)
         self.study = optuna.create_study(directions=list(problem.directions), sampler=sampler)
         self.curves: dict[int, Curve] = {}
+        self.stopped: dict[int, tuple[Combination, tuple[float, ...]]] = {}
         self.found: list[Combination] = []
         self.unfit = 0
 
@@ -181,17 +182,24 @@ class _Replay:
                 if len(self.found) > len(shares):
                     steps.append(spent)
                     shares.append(self.problem.hypervolume(self.found) / self.problem.whole)
-                asked = self._ask()
-                if asked is None:
+                begun = self._next()
+                if begun is None:
                     continue  # this worker has nothing more to do
-                training = self._train(*asked)
+                training = begun
                 epochs = next(training)
             if spent + epochs > budget:
                 break
             spent += epochs
             heapq.heappush(under_way, (clock + epochs, worker, training))
-        stopped = sum(curve.final is None for curve in self.curves.values())
-        return Trace(tuple(steps), tuple(shares), len(self.curves) - stopped, stopped, self.unfit)
+        whole = sum(curve.final is not None for curve in self.curves.values())
+        return Trace(tuple(steps), tuple(shares), whole, len(self.stopped), self.unfit)
+
+    def _next(self) -> Iterator[int] | None:
+        """Training of something new; where nothing is, the rest of one that was stopped."""
+        if asked := self._ask():
+            return self._train(*asked)
+        number = most_promising(list(self.curves.values()), self.stopped)
+        return None if number is None else self._rest(number, *self.stopped.pop(number))
 
     def _ask(self) -> tuple[Trial, Combination] | None:
         """The next trial that costs something."""
@@ -220,12 +228,22 @@ class _Replay:
             before = rung
             own = self.curves[trial.number] = Curve(trial.number, scores[:rung], costs)
             if self.stopper and self.stopper.decide(list(self.curves.values()), own, rung).stop:
+                self.stopped[trial.number] = values, scores
                 self._end(trial, values, scores[rung - 1])
                 return
         yield len(scores) - before
-        self.curves[trial.number] = Curve(trial.number, scores, costs, scores[-1])
-        self.found += [values] if problem.fits(values) else []
+        self._whole(trial.number, values, scores)
         self._end(trial, values, scores[-1])
+
+    def _rest(self, number: int, values: Combination, scores: tuple[float, ...]) -> Iterator[int]:
+        """Give the epochs that are left of a stopped trial, which goes on from its checkpoint and to its end."""
+        yield len(scores) - len(self.curves[number].scores)
+        self._whole(number, values, scores)
+
+    def _whole(self, number: int, values: Combination, scores: tuple[float, ...]) -> None:
+        costs = self.problem.table.results[values].costs
+        self.curves[number] = Curve(number, scores, tuple(costs[name] for name in self.problem.costs), scores[-1])
+        self.found += [values] if self.problem.fits(values) else []
 
     def _end(self, trial: Trial, values: Combination, score: float) -> None:
         costs = self.problem.table.results[values].costs

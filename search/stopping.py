@@ -4,7 +4,7 @@ A rung is an epoch after which is decided. A decision follows from the set of cu
 that many workers may decide at the same time, each on what it finds in the storage.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,22 @@ class FrontStopper:
             why = f"{words}, at most {predicted.high:.3f}; trial {best.number} has {score:.3f} and costs no more"
             return Decision(True, why, predicted)
         return Decision(False, f"{words}, perhaps {predicted.high:.3f}; it may reach the front", predicted)
+
+
+def most_promising(history: Sequence[Curve], stopped: Collection[int]) -> int | None:
+    """Which of the `stopped` trials to take up again when nothing new is left to try; None where there is none.
+
+    The one that was furthest above, or least below, every finished trial that costs no more, after as many epochs.
+    """
+    finished = [curve for curve in history if curve.final is not None]
+
+    def lead(curve: Curve) -> float:
+        epoch = len(curve.scores)
+        rivals = [rival.at(epoch) for rival in finished if _costs_no_more(rival, curve)]
+        return curve.at(epoch) - max(rivals, default=0.0)
+
+    found = [curve for curve in history if curve.number in stopped]
+    return max(found, key=lambda curve: (lead(curve), -curve.number)).number if found else None
 
 
 def default_rungs(epochs: int) -> tuple[int, ...]:
