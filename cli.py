@@ -14,7 +14,7 @@ from .scaler.draw_command import draw
 from .scaler.profile_command import profile
 from .scaler.reparam_command import reparam
 from .search import commands as search
-from .search import replay_command
+from .search import replay_command, storage_commands
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
 from .trainer.export_command import export
@@ -54,9 +54,15 @@ def options(
     """Declare what stands before the verbs."""
 
 
-for command in (replay_command.replay, replay_command.table):
-    search.search_app.command()(command)
 app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
+for command in (
+    storage_commands.repair,
+    storage_commands.extend,
+    storage_commands.serve,
+    replay_command.replay,
+    replay_command.table,
+):
+    search.search_app.command()(command)
 app.add_typer(search.search_app, name="search", rich_help_panel="Search and report")
 
 

@@ -47,7 +47,7 @@ def space(
         from ..scaler.figure_style import save
         from .space_figure import draw_space
 
-        references = {bases.architectures[name].name: bases.reference(name).figures for name in wanted.base}
+        references = {bases.architectures[name].name: bases.reference(name).figures for name in wanted.bases}
         pictures = save(draw_space(table, references), output / "space")
     if as_json:
         print_json({**record, "pictures": [str(picture) for picture in pictures]})

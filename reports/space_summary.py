@@ -24,7 +24,7 @@ def space_record(table: SpaceTable, bases: Bases) -> dict[str, Any]:
     rows = table.within if len(table.within) else np.arange(len(table))
     return {
         "name": study.name,
-        "bases": list(study.base),
+        "bases": list(study.bases),
         "combinations": table.combinations,
         "looked_at": table.looked_at,
         "sampled": table.sampled,

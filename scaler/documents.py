@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -93,7 +94,7 @@ def _lines(error: ValidationError, kind: Any, where: str, names: dict[str, tuple
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] in UNKNOWN:
             *parent, key = (str(step) for step in mistake["loc"])
-            known = names.get(".".join(parent)) or (_fields(kind) if not parent else ())
+            known = names.get(".".join(parent)) or _fields(_at(kind, parent))
             hint = f"; {nearest(key, known)}" if known else ""
             message = f"unknown key {key!r}{hint}"
             place = ".".join(parent)
@@ -106,6 +107,22 @@ def _lines(error: ValidationError, kind: Any, where: str, names: dict[str, tuple
         elif not isinstance(mistake["input"], dict | list):
             message = f"{message[0].lower()}{message[1:]}, not {mistake['input']!r}"
         yield f"{where}: {place}: {message}" if place else f"{where}: {message}"
+
+
+def _at(kind: Any, place: list[str]) -> Any:
+    """The model that a model's fields and mappings lead to; None where none of it is a model."""
+    for step in place:
+        fields = getattr(kind, "model_fields", {})
+        inner = fields["root"] if "root" in fields else fields.get(step)
+        kind = _model(inner.annotation) if inner else None
+    return kind
+
+
+def _model(annotation: Any) -> Any:
+    """The model in an annotation such as `Model | None` or `dict[str, Model]`."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model(part)) is not None), None)
 
 
 def _fields(kind: Any) -> tuple[str, ...]:
@@ -122,7 +139,7 @@ def written(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be made or written to, or the disk is full; what stood at `path` is untouched.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside

@@ -32,6 +32,7 @@ QUANTITIES: dict[str, Quantity] = {
     "latency_ms": Quantity("minimize", "Latency", "ms", detail="batch 1"),
     "activations": Quantity("minimize", "Activations", "M", 1e6),
     "macs": Quantity("minimize", "MACs", "G", 1e9),
+    "memory": Quantity("minimize", "Memory traffic", "MB", 1e6, detail="fp16, batch 1"),
 }
 
 

@@ -16,11 +16,14 @@ from .pareto import pareto_front
 from .space import BASE, Value
 from .study import Study
 
-State = Literal["complete", "refused", "failed", "running"]
-STATES: tuple[State, ...] = ("complete", "refused", "failed", "running")
+State = Literal["complete", "stopped", "refused", "failed", "running"]  # stopped: trained, but not to its end
+STATES: tuple[State, ...] = ("complete", "stopped", "refused", "failed", "running")
 
-FIGURES = ("ap", "ap50", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "seconds")
-WHOLE = ("params", "activations", "macs")
+FIGURES = (
+    "ap", "ap50", "ap_spread", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory",
+    "seconds",
+)  # fmt: skip
+WHOLE = ("params", "activations", "macs", "memory")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Row:
     fingerprint: str = ""
     name: str = ""  # of the architecture
     same_as: int | None = None  # the trial whose result it took over
+    worker: str = ""  # the lease under which it is trained, or was
 
     @property
     def finite(self) -> bool:
@@ -52,11 +56,13 @@ def write_rows(path: Path, study: Study, rows: Iterable[Row]) -> None:
     names = parameter_columns(study)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", "state", "reason", "reference", *names, *FIGURES, "fingerprint", "name", "same_as"])
+    writer.writerow(
+        ["number", "state", "reason", "reference", *names, *FIGURES, "fingerprint", "name", "same_as", "worker"]
+    )
     for row in rows:
         figures = [_written(name, row.figures.get(name)) for name in FIGURES]
         values = [row.values.get(name, "") for name in names]
-        end = [row.fingerprint, row.name, "" if row.same_as is None else row.same_as]
+        end = [row.fingerprint, row.name, "" if row.same_as is None else row.same_as, row.worker]
         writer.writerow([row.number, row.state, row.reason, row.reference, *values, *figures, *end])
     write_text(path, text.getvalue())
 
@@ -106,10 +112,11 @@ def _read(line: dict[str, str | None], names: Sequence[str], where: str) -> Row:
             reason=line["reason"] or "",
             reference=line["reference"] or "",
             values={name: line[name] or "" for name in names if line[name]},
-            figures={name: float(line[name] or "") for name in FIGURES if line[name]},
+            figures={name: float(line[name] or "") for name in FIGURES if line.get(name)},
             fingerprint=line["fingerprint"] or "",
             name=line["name"] or "",
             same_as=int(line["same_as"] or "") if line["same_as"] else None,
+            worker=line.get("worker") or "",  # not in tables of earlier versions
         )
     except KeyError as error:
         raise InputError(f"{where}: there is no column {error} in it; it is written by catscale search run") from error

@@ -1,31 +1,34 @@
-"""Running a study: propose, check, measure, train, note; until its trials are done."""
+"""Running a study: everything is checked first, then its trials are done in this process, in others, or elsewhere."""
 
-import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..blocks.errors import CatscaleError, InputError
+from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
-from ..scaler.documents import parse, read_yaml
 from ..trainer.data.records import Dataset
-from ..trainer.recipe import Recipe, load_recipe
-from ..trainer.run_folder import EpochRow, RunFolder
-from .candidates import Bases, Candidate, over_budget
+from ..trainer.recipe import Recipe
+from ..trainer.run_folder import EpochRow
+from .candidates import Bases
+from .coordinator import Crew, Reporter, in_child, pinned, run_crew
+from .feasible import Feasible
 from .leases import lease
 from .ledger import Ledger
 from .machine import write_machine
-from .quantities import QUANTITIES, shown
+from .prediction import predictor
 from .rows import Row
-from .space_table import check_feasible
-from .study import Study, differences
+from .storages import patiently
+from .stored_study import differences, read_stored, recipe_of, sealed, write_study
+from .study import Study
+from .study_data import open_study_data
+from .trial import OnEpoch, OnFigures, Outcome, Task, attempt
+from .worker import Attempt, Pulse, Stopper, Worker
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
-
-UNFIT_IN_A_ROW = 200  # refused or repeated candidates before the space counts as used up
-FAILED_IN_A_ROW = 3  # trainings before something other than the candidates counts as broken
 
 Say = Callable[[str], None]
 Watch = Callable[[int, EpochRow], None]  # number of the trial, an epoch of it
@@ -37,6 +40,9 @@ def run_study(
     *,
     storage: str | None = None,
     device: str = "auto",
+    crew: Crew | None = None,
+    hours: float | None = None,
+    trial_hours: float | None = None,
     say: Say = lambda line: None,
     watch: Watch = lambda number, row: None,
 ) -> list[Row]:
@@ -48,66 +54,93 @@ def run_study(
     Args:
         study: as read by `load_study`.
         folder: where it is kept (`default_folder`).
-        storage: URL of a database; an SQLite file in the folder where None.
+        storage: URL of a database, `journal:PATH` or `grpc://HOST:PORT`; an SQLite file in the folder where None.
         device: "auto", "cpu", "cuda", "cuda:1" …
+        crew: who does the trials, each in a fresh process; this process alone where None.
+        hours: after which trainings are cut and handed back, to within one optimiser step; the study's where None.
+        trial_hours: after which a trial's training fails.
         say: is told one line for each trial.
-        watch: is told each epoch.
+        watch: is told each epoch, of this process' own trials.
 
     Returns:
         Every trial, as in `trials.csv`.
 
     Raises:
         InputError: study, data, recipe, device or folder do not fit; nothing has been written then.
-        CatscaleError: trainings fail one after another for the same reason.
+        CatscaleError: trainings fail one after another for the same reason, or the disk is full.
     """
-    runner = _prepared(study, folder, device, say, watch)
+    if crew is not None:
+        crew.backend.check()
+    if crew is not None and crew.workers == 1 and crew.devices and crew.backend.kind == "loky":
+        pinned(crew.devices[0])
+    worker, dataset = _prepared(study, folder, device, say)
+    worker = replace(
+        worker,
+        deadline=None if (bound := hours or study.budget.hours) is None else time.time() + 3600 * bound,
+        limit_s=None if trial_hours is None else 3600 * trial_hours,
+        stopper=_watched(worker.stopper, watch),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger.open(study, folder, storage)
     try:
-        study.write(folder / "study.yaml")
-        write_machine(folder / "hardware.json", runner.device)
-        with lease(folder) as worker:
-            for number in ledger.take_over():
-                say(f"trial {number}: was interrupted; goes on now")
-            runner.run(ledger, worker)
-        return ledger.rows()
+        write_study(study, folder / "study.yaml")
+        write_machine(folder / "hardware.json", worker.device)
+        if crew is None or crew == Crew():
+            _alone(ledger, replace(worker, attempt=_here(dataset) if crew is None else in_child()), say)
+        else:
+            run_crew(ledger, worker, crew, storage, say)
+        return patiently(ledger.rows)
     finally:
+        with suppress(Exception):  # the table is not worth a second complaint
+            ledger.write()
         ledger.close()
 
 
-def recipe_of(study: Study) -> Recipe:
-    """How each candidate of a study is trained.
+def _alone(ledger: Ledger, worker: Worker, say: Say) -> None:
+    """Work in this process."""
+    with lease(worker.folder) as held:
+        show = Reporter(ledger, held.name, say)
+        show()
+        pulse = Pulse(ledger, held, held.name)
+        with pulse.beating():
+            replace(worker, changed=lambda: patiently(show), say=say).work(ledger, pulse)
 
-    Raises:
-        InputError: the recipe is not there, or a setting of it or of the study's overrides is wrong.
-    """
-    changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
-    return load_recipe(study.recipe, changes)
+
+def _here(dataset: Dataset) -> Attempt:
+    """What does each trial's work in this process."""
+
+    def here(task: Task, on_figures: OnFigures, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
+        return attempt(task, dataset, on_figures, on_epoch)
+
+    return here
 
 
-def _prepared(study: Study, folder: Path, device: str, say: Say, watch: Watch) -> "_Runner":
+def _watched(stopper: Stopper, watch: Watch) -> Stopper:
+    def told(ledger: Ledger, trial: "Trial", row: EpochRow) -> str:
+        watch(trial.number, row)
+        return stopper(ledger, trial, row)
+
+    return told
+
+
+def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker, Dataset]:
     """Everything that can be refused before anything is written."""
     from ..scaler.devices import find_device
-    from ..trainer.data.sources import open_dataset
 
-    if (folder / "study.yaml").is_file():
-        before: Study = parse(Study, read_yaml(folder / "study.yaml"), str(folder / "study.yaml"))
-        if changed := differences(before, study):
-            lines = "\n  ".join(changed)
-            raise InputError(
-                f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}"
-            )
-    changes = {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})}
+    if (folder / "study.yaml").is_file() and (changed := differences(read_stored(folder / "study.yaml"), study)):
+        lines = "\n  ".join(changed)
+        raise InputError(f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}")
     try:
-        recipe = load_recipe(study.recipe, changes)
+        recipe = recipe_of(study)
     except InputError as error:
         raise InputError(f"{study.name}: recipe: {error}") from error
     Bases(study)  # refuses an unknown base before the data is opened
+    study = sealed(study)
     where = str(find_device(device))
-    dataset = open_dataset(study.data)
-    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say))
-    check_feasible(study, bases)
-    return _Runner(study, folder, bases, dataset, recipe, where, say, watch)
+    dataset = open_study_data(study, say)
+    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study))
+    Feasible(study, bases).check()
+    return Worker(study, folder, bases, recipe, where, _here(dataset)), dataset
 
 
 def _with_anchors(
@@ -126,115 +159,3 @@ def _with_anchors(
         return its.arch
 
     return settled
-
-
-@dataclass(frozen=True)
-class _Runner:
-    """One process at work on a study."""
-
-    study: Study
-    folder: Path
-    bases: Bases
-    dataset: Dataset
-    recipe: Recipe
-    device: str
-    say: Say
-    watch: Watch
-
-    def run(self, ledger: Ledger, worker: str) -> None:
-        unfit = failed = 0
-        while ledger.used() < self.study.trials:
-            if ledger.exhausted():
-                self.say(f"the whole space, {self.study.combinations} candidates, has been tried")
-                return
-            if unfit == UNFIT_IN_A_ROW:
-                self.say(f"{unfit} candidates in a row were refused or repeats; the space seems used up")
-                return
-            trial, values = ledger.ask(worker)
-            try:
-                row = self._attempt(ledger, trial, values)
-            except BaseException:
-                ledger.hand_on(trial)
-                raise
-            self.say(self._line(row, ledger.used()))
-            unfit = unfit + 1 if row.state == "refused" or row.same_as is not None else 0
-            failed = failed + 1 if row.state == "failed" else failed * (row.state == "refused")
-            if failed == FAILED_IN_A_ROW:
-                raise CatscaleError(f"{self.study.name}: {failed} trainings in a row failed; the last: {row.reason}")
-
-    def _attempt(self, ledger: Ledger, trial: "Trial", values: dict[str, Any]) -> Row:
-        """Take one candidate as far as it goes."""
-        reference = trial.user_attrs.get("reference")
-        try:
-            candidate = self.bases.reference(reference) if reference else self.bases.candidate(values)
-        except InputError as error:
-            ledger.refuse(trial, f"cannot be built: {error}")
-            return ledger.row(trial.number)
-        ledger.describe(trial, candidate, candidate.figures)
-        if reason := over_budget(self.study, candidate.figures):
-            ledger.refuse(trial, reason)
-        elif twin := ledger.twin(candidate):
-            ledger.complete(trial, twin.figures, twin)
-        else:
-            self._measure_and_train(ledger, trial, candidate)
-        return ledger.row(trial.number)
-
-    def _measure_and_train(self, ledger: Ledger, trial: "Trial", candidate: Candidate) -> None:
-        from ..scaler.latency import measure_latency
-        from ..trainer.threads import compute_threads
-
-        try:
-            latency = measure_latency(candidate.architecture, device=self.device, threads=compute_threads())
-            figures = {**candidate.figures, "latency_ms": latency.median_ms, "latency_iqr_ms": latency.iqr_ms}
-            ledger.describe(trial, candidate, figures)
-            if reason := over_budget(self.study, figures):
-                ledger.refuse(trial, reason)
-                return
-            results = self._train(trial, candidate)
-        except (CatscaleError, RuntimeError, MemoryError) as error:
-            ledger.fail(trial, _reason(error))
-            return
-        if math.isfinite(results["ap"]):
-            ledger.complete(trial, {**figures, **results})
-        else:
-            ledger.fail(trial, "AP is not a number: the training diverged")
-
-    def _train(self, trial: "Trial", candidate: Candidate) -> dict[str, float]:
-        """Train in the trial's run folder; go on from the checkpoint of the trial that this one continues."""
-        from ..trainer.loop import train
-
-        run = RunFolder(self.folder / "trials" / str(trial.number))
-        before = RunFolder(self.folder / "trials" / str(trial.user_attrs.get("continues", "")))
-        if "continues" in trial.user_attrs and before.state.is_file():
-            before.path.rename(run.path)
-            facts = run.read_facts()
-            if facts.status == "complete":  # it died between the end of its training and the note of it
-                return {"ap": facts.ap, "ap50": facts.ap50, "seconds": facts.seconds}
-        result = train(
-            candidate.architecture,
-            self.dataset,
-            self.recipe,
-            run.path,
-            seed=self.study.seed,
-            device=self.device,
-            on_epoch=lambda row: self.watch(trial.number, row),
-            resume=run.state.is_file(),
-        )
-        return {"ap": result.ap, "ap50": result.ap50, "seconds": result.seconds}
-
-    def _line(self, row: Row, used: int) -> str:
-        words = [f"trial {row.number} ({used}/{self.study.trials})", row.name or _values(row.values), row.state]
-        if row.state == "complete":
-            names = dict.fromkeys(("ap", *self.study.objectives, "params", "gflops", "latency_ms"))
-            words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names]
-            words += [f"{row.figures['seconds']:.0f} s"] if "seconds" in row.figures else []
-        return "  ".join(words) + (f": {row.reason}" if row.reason else "")
-
-
-def _values(values: Any) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
-
-
-def _reason(error: BaseException) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return "out of memory" if "out of memory" in text.lower() or isinstance(error, MemoryError) else text

@@ -1,32 +1,47 @@
-"""Who proposes the next candidate: Optuna's samplers, kept from proposing what was tried before."""
+"""Who proposes the next candidate: Optuna's samplers, kept to candidates that fit and were not tried before."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)  # fmt: skip
+from optuna.trial import FrozenTrial, Trial
 
+from .feasible import Combination, Feasible, combination
+from .past import GENERATION, SEQUENCE, Coding, past
+from .settings import LISTING
 from .space import BASE
 from .study import Study
 
-TRIES = 32  # draws before a new combination of a small space is picked at random
-
-Combination = tuple[tuple[str, Any], ...]
+TRIES = 64  # proposals of a sampler before one that fits is picked at random
+TRIES_OF = {"gp": 8}  # a fit of Gaussian processes takes its time
 
 
 class Untried(BaseSampler):
     """Proposes whole combinations of values by the study's sampler, each once as long as there are new ones.
 
-    What is proposed as trial n depends on the study's seed, on n, and on the trials before: not on whether the study
-    was interrupted.
+    With `among`, only such as are worth a trial: what cannot be built or is over a bound never becomes one. What is
+    proposed as the n-th candidate depends on the study's seed, on n, and on the trials before: not on whether the study
+    was interrupted, nor how often trials were taken up again.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self.distributions: dict[str, BaseDistribution] = study.distributions()
+        self.among: Feasible | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.distributions
@@ -37,17 +52,11 @@ class Untried(BaseSampler):
         if "fixed_params" in trial.system_attrs:  # enqueued: nothing to propose
             return {}
         tried = self.tried(study)
-        rng = np.random.default_rng([self.study.sampler.seed, trial.number])
-        if self.study.sampler.kind == "grid":
-            return next(iter(self.untried(tried)), {})
-        inner = self._inner(int(rng.integers(2**31)))
-        proposal = self._draw(inner, study, trial)
-        for _ in range(TRIES):
-            if _combination(proposal) not in tried:
-                return proposal
-            proposal = self._draw(inner, study, trial)
-        left = self.untried(tried) if self.study.combinations is not None else []
-        return left[rng.integers(len(left))] if left else proposal
+        rng = np.random.default_rng([self.study.sampler.seed, self.proposed(study)])
+        if self.study.sampler.kind in LISTING:
+            return self._listed(tried)
+        proposal = self._proposed(study, trial, tried, rng)
+        return proposal if proposal is not None else self._any(tried, rng)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -55,41 +64,122 @@ class Untried(BaseSampler):
         seed = self.study.sampler.seed + trial.number
         return RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
 
+    def proposed(self, study: optuna.Study) -> int:
+        """How many candidates have been proposed; those taken up again count once."""
+        trials = study.get_trials(deepcopy=False)
+        return sum(
+            "continues" not in trial.user_attrs
+            and ("reference" in trial.user_attrs or trial.params.keys() == self.distributions.keys())
+            for trial in trials
+        )
+
     def tried(self, study: optuna.Study) -> set[Combination]:
         """Every combination that a trial has or had."""
         trials = study.get_trials(deepcopy=False)
-        return {_combination(trial.params) for trial in trials if trial.params.keys() == self.distributions.keys()}
+        return {combination(trial.params) for trial in trials if trial.params.keys() == self.distributions.keys()}
 
-    def untried(self, tried: set[Combination]) -> list[dict[str, Any]]:
+    def untried(self, tried: set[Combination]) -> Iterator[dict[str, Any]]:
         """What is left of a finite space, in order."""
-        bases = self.study.base if BASE in self.distributions else (None,)
-        everything = (
-            {**({BASE: base} if base else {}), **values} for base in bases for values in self.study.space.combinations()
-        )
-        return [values for values in everything if _combination(values) not in tried]
+        if self.among is not None and self.among.finite:
+            yield from self.among.left(tried)
+            return
+        bases = [{BASE: base} for base in self.study.bases] if BASE in self.distributions else [{}]
+        for base, values in product(bases, self.study.space.combinations()):
+            found = {**base, **values}
+            if combination(found) not in tried and not self._refused(found):
+                yield found
 
     def exhausted(self, study: optuna.Study) -> bool:
-        """Whether every combination of a finite space has been tried."""
-        combinations = self.study.combinations
-        return combinations is not None and len(self.tried(study)) >= combinations
+        """Whether every combination of a finite space that fits has been tried."""
+        if self.study.combinations is None:
+            return False
+        tried = self.tried(study)
+        if len(tried) < self.size:
+            return False
+        return next(self.untried(tried), None) is None
+
+    @property
+    def size(self) -> int:
+        """Candidates of a finite space that fit, as far as that is known."""
+        if self.among is None or not self.among.finite:
+            return self.study.combinations or 0
+        if self.among.bases.beyond_counts:
+            return sum(1 for _ in self.among.left(()))
+        table = self.among.table
+        return len(table.within) * (self.study.combinations or 0) // (table.combinations or 1)
+
+    @property
+    def used_up(self) -> str:
+        """What to say when nothing is left."""
+        fit, everything = self.size, self.study.combinations or 0
+        return f"the space is exhausted: all {fit:,} candidates that fit, of {everything:,}, have been tried"
+
+    def _proposed(
+        self, study: optuna.Study, trial: FrozenTrial, tried: set[Combination], rng: np.random.Generator
+    ) -> dict[str, Any] | None:
+        """What the study's sampler proposes and is new and fits; None where it comes to nothing such."""
+        kind, coding = self.study.sampler.kind, Coding(self.study, self.distributions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            inner = self._inner(int(rng.integers(2**31)))
+            before = past(self.study, study, coding, inner)
+            for _ in range(TRIES_OF.get(kind, TRIES)):
+                drawn = before.ask(coding.distributions)
+                proposal = coding.decoded(drawn.params)
+                if combination(proposal) not in tried and not self._refused(proposal):
+                    _keep(study, trial, before, drawn)
+                    return proposal
+        return None
+
+    def _listed(self, tried: set[Combination]) -> dict[str, Any]:
+        if self.study.sampler.kind == "grid":
+            return next(self.untried(tried), {})
+        left = list(self.untried(tried))
+        order = np.random.default_rng(self.study.sampler.seed).permutation(self.study.combinations or 0)
+        rank = {key: place for place, key in zip(order, self._everything(), strict=True)}
+        return min(left, key=lambda values: rank[combination(values)], default={})
+
+    def _everything(self) -> Iterator[Combination]:
+        """Every combination of the space in order, whether it fits or not."""
+        bases = [{BASE: base} for base in self.study.bases] if BASE in self.distributions else [{}]
+        for base, values in product(bases, self.study.space.combinations()):
+            yield combination({**base, **values})
+
+    def _any(self, tried: set[Combination], rng: np.random.Generator) -> dict[str, Any]:
+        """One at random that fits and is new, or at least fits, or at least is one."""
+        if self.among is not None:
+            found = self.among.some(tried, rng) or self.among.some((), rng)
+            if found is not None:
+                return found
+        elif self.study.combinations is not None and (left := list(self.untried(tried))):
+            return left[rng.integers(len(left))]
+        return {}
+
+    def _refused(self, values: Mapping[str, Any]) -> bool:
+        return self.among is not None and bool(self.among.reason(values))
 
     def _inner(self, seed: int) -> BaseSampler:
+        startup = self.study.sampler.startup
         match self.study.sampler.kind:
             case "nsga2":
-                return NSGAIISampler(seed=seed, population_size=max(self.study.sampler.startup, 2))
+                return NSGAIISampler(seed=seed, population_size=max(startup, 2))
+            case "nsga3":
+                return NSGAIIISampler(seed=seed, population_size=max(startup, 2))
+            case "gp":
+                return GPSampler(seed=seed, n_startup_trials=startup)
+            case "qmc":  # one sequence for the whole study, and so one seed
+                return QMCSampler(seed=self.study.sampler.seed, scramble=True, warn_independent_sampling=False)
             case "random":
                 return RandomSampler(seed)
             case _:
-                return TPESampler(seed=seed, n_startup_trials=self.study.sampler.startup)
-
-    def _draw(self, inner: BaseSampler, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        joint = inner.sample_relative(study, trial, inner.infer_relative_search_space(study, trial))
-        alone = self.distributions.keys() - joint.keys()
-        return {
-            name: joint[name] if name not in alone else inner.sample_independent(study, trial, name, distribution)
-            for name, distribution in self.distributions.items()
-        }
+                return TPESampler(seed=seed, n_startup_trials=startup)
 
 
-def _combination(values: Mapping[str, Any]) -> Combination:
-    return tuple(sorted((name, round(v, 9) if isinstance(v, float) else v) for name, v in values.items()))
+def _keep(study: optuna.Study, trial: FrozenTrial, before: optuna.Study, drawn: Trial) -> None:
+    """Keep with the study what samplers remember beside trials: generations, and how far a sequence is used up."""
+    for name, value in before._storage.get_trial(drawn._trial_id).system_attrs.items():
+        if name.endswith(GENERATION):
+            study._storage.set_trial_system_attr(trial._trial_id, name, value)
+    for name, value in before._storage.get_study_system_attrs(before._study_id).items():
+        if name.startswith(SEQUENCE):
+            study._storage.set_study_system_attr(study._study_id, name, value)

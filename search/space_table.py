@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
-from typing import Any, NamedTuple, Self, cast
+from math import prod
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,12 @@ from ..scaler.space_cost import Counts, SpaceCounter, Wiring
 from .candidates import Bases, figures, over_budget
 from .pareto import pareto_front
 from .quantities import Direction
-from .space import BASE, Value
+from .space import BASE, Parameter, Value, combinations, drawn
 from .study import Study
 
 MOST = 5_000_000  # candidates; of a larger space, as of a continuum, a sample is drawn
 DRAWN = 100_000
-EXAMINED = 100_000  # candidates that are counted before a study starts, to see that at least one can be trained
+WIRINGS = 2000  # different ones in a sample, at most
 
 LAST = ("width", "resolution")  # what is done to the counts of a wiring; everything else makes another wiring
 FRONTS: dict[str, tuple[Direction, Direction]] = {  # of params and FLOPs
@@ -38,7 +38,7 @@ class SpaceTable:
     """The candidates that can be built, a row for each, in the order of the space."""
 
     study: Study
-    combinations: int | None  # in the whole space; None where there is a continuum
+    combinations: int | None  # of scalings and bases in the whole space; None where there is a continuum
     looked_at: int  # candidates, buildable or not: the whole space, or a sample of it
     unbuildable: Mapping[str, int]  # reasons, and of how many candidates
     structures: tuple[dict[str, Value], ...]  # base and scalings other than width and resolution
@@ -90,12 +90,18 @@ class SpaceTable:
 
     def values(self, row: int) -> dict[str, Value]:
         """The combination of values of a row, with its base."""
+        structure = self.structures[self.structure[row]]
         last: dict[str, Value] = {"width": float(self.width[row]), "resolution": int(self.size[row])}
         for name, parameter in self.study.space.parameters.items():
             if name in last:  # as the study has it: 1, not 1.0
                 last[name] = next((value for value in parameter.values or () if value == last[name]), last[name])
         given = {name: value for name, value in last.items() if name in self.study.space.parameters}
-        return {**self.structures[self.structure[row]], **given}
+        return {**structure, **{name: value for name, value in given.items() if name not in structure}}
+
+    def rules_out(self) -> dict[str, int]:
+        """How many rows each bound that is counted rules out by itself."""
+        bounds = {name: bound for name, bound in self.study.constraints.items() if name in self.figures}
+        return {name: int((self.figures[name] > bound).sum()) for name, bound in bounds.items()}
 
     @property
     def nearest(self) -> int:
@@ -115,18 +121,18 @@ def tabulate(study: Study, bases: Bases, draws: int | None = None, watch: Watch 
 
     A continuum, and a space of more than `MOST`, is sampled also where `draws` is not given.
     """
-    space = study.space.parameters
-    structural = {BASE: study.base, **{name: space[name].values or () for name in space if name not in LAST}}
-    structures = tuple(dict(zip(structural, values, strict=True)) for values in product(*structural.values()))
-    whole = draws is None and study.combinations is not None and study.combinations <= MOST
-    groups = _whole(study, bases, structures) if whole else _drawn(study, bases, structures, draws or DRAWN)
+    detectors = study.space.detectors
+    everything = None if detectors is None else detectors * len(study.base)
+    whole = draws is None and everything is not None and everything <= MOST
+    rng = np.random.default_rng(study.seed)
+    structures = _structures(study, None if whole else rng)
+    groups = _whole(study, bases, structures) if whole else _drawn(study, bases, structures, draws or DRAWN, rng)
     counters = {name: SpaceCounter(base) for name, base in bases.architectures.items()}
     reasons: Counter[str] = Counter()
     rows = [_Rows.none()]
     for index, widths, sizes in groups:
-        scalings = {name: value for name, value in structures[index].items() if name != BASE}
         try:
-            wiring = counters[str(structures[index][BASE])].wiring(scalings)
+            wiring = counters[str(structures[index][BASE])].wiring(study.space.scalings(structures[index]))
         except InputError as error:
             reasons[_reason(error)] += len(sizes)
         else:
@@ -137,31 +143,7 @@ def tabulate(study: Study, bases: Bases, draws: int | None = None, watch: Watch 
     counts = Counts(params, macs, biases, activations)
     looked_at = len(size) + reasons.total()
     common = dict(reasons.most_common())
-    return SpaceTable(
-        study, study.combinations, looked_at, common, structures, structure, width, size, counts, identities
-    )
-
-
-def check_feasible(study: Study, bases: Bases) -> None:
-    """Hold that a candidate of the space can be built and is within the bounds that need no measurement.
-
-    A continuum, and a space of more than `EXAMINED`, is not counted: there the trials will show.
-
-    Raises:
-        InputError: a finite space has none; the message names the nearest miss.
-    """
-    combinations = study.combinations
-    if combinations is None or combinations > EXAMINED:
-        return
-    table = tabulate(study, bases)
-    if not len(table):
-        reason = next(iter(table.unbuildable), "")
-        raise InputError(f"{study.name}: space: none of its {combinations} candidates can be built; {reason}")
-    if not len(table.within):
-        raise InputError(
-            f"{study.name}: constraints: none of the space's {combinations} candidates fits; the nearest, "
-            f"{nearest_miss(table, bases)}. Raise the bound or add smaller choices"
-        )
+    return SpaceTable(study, everything, looked_at, common, structures, structure, width, size, counts, identities)
 
 
 def nearest_miss(table: SpaceTable, bases: Bases) -> str:
@@ -202,24 +184,41 @@ class _Rows(NamedTuple):
         return cls(structure, widths, sizes, *figures, identities)
 
 
+def _structures(study: Study, rng: np.random.Generator | None) -> tuple[dict[str, Value], ...]:
+    """Bases with the scalings that make a wiring: all there are; with `rng`, so many at most as a sample may have."""
+    space = study.space.of_detector
+    last = LAST[:1] if "stages" in space else LAST  # the size comes before the levels that it must fit
+    structural = {BASE: Parameter(choices=tuple(study.bases)), **{n: p for n, p in space.items() if n not in last}}
+    values = [parameter.values for parameter in structural.values()]
+    if rng is None or (None not in values and prod(len(some) for some in values if some) <= WIRINGS):
+        return tuple(combinations(structural))
+    return tuple({name: drawn(p, rng) for name, p in structural.items()} for _ in range(WIRINGS))
+
+
 def _whole(study: Study, bases: Bases, structures: tuple[dict[str, Value], ...]) -> Iterator[_Group]:
     for index, structure in enumerate(structures):
         widths = np.array(_values(study, "width", 1), dtype=np.float64)
-        sizes = np.array(_values(study, "resolution", bases.architectures[str(structure[BASE])].size), dtype=np.int64)
+        sizes = np.array(_sizes(study, bases, structure), dtype=np.int64)
         yield index, np.repeat(widths, len(sizes)), np.tile(sizes, len(widths))
 
 
-def _drawn(study: Study, bases: Bases, structures: tuple[dict[str, Value], ...], draws: int) -> Iterator[_Group]:
-    rng = np.random.default_rng(study.seed)
-    drawn, times = np.unique(rng.integers(len(structures), size=draws), return_counts=True)
+def _drawn(
+    study: Study, bases: Bases, structures: tuple[dict[str, Value], ...], draws: int, rng: np.random.Generator
+) -> Iterator[_Group]:
+    picked, times = np.unique(rng.integers(len(structures), size=draws), return_counts=True)
     width = study.space.parameters.get("width")
-    for index, count in zip(drawn.tolist(), times.tolist(), strict=True):
+    for index, count in zip(picked.tolist(), times.tolist(), strict=True):
         if width and width.values is None:
-            widths = rng.uniform(cast(float, width.low), cast(float, width.high), count)
+            widths = np.array([drawn(width, rng) for _ in range(count)], dtype=np.float64)
         else:
             widths = rng.choice(_values(study, "width", 1), count).astype(np.float64)
-        size = bases.architectures[str(structures[index][BASE])].size
-        yield index, widths, rng.choice(_values(study, "resolution", size), count).astype(np.int64)
+        yield index, widths, rng.choice(_sizes(study, bases, structures[index]), count).astype(np.int64)
+
+
+def _sizes(study: Study, bases: Bases, structure: Mapping[str, Value]) -> tuple[Value, ...]:
+    if "resolution" in structure:
+        return (structure["resolution"],)
+    return _values(study, "resolution", bases.architectures[str(structure[BASE])].size)
 
 
 def _values(study: Study, name: str, otherwise: Value) -> tuple[Value, ...]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..scaler.documents import parse, read_yaml
-from .leases import alive
+from .leases import alive, is_dead
+from .outcomes import named
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
+from .stored_study import read_stored
 from .study import Study, study_folder
 
 
@@ -36,7 +37,7 @@ def read_study(reference: str | Path) -> StudyRecord:
         InputError: there is none, or a file in it is damaged.
     """
     folder = study_folder(reference)
-    study: Study = parse(Study, read_yaml(folder / "study.yaml"), str(folder / "study.yaml"))
+    study = read_stored(folder / "study.yaml")
     table = folder / "trials.csv"
     return StudyRecord(folder, study, read_rows(table, study) if table.is_file() else [])
 
@@ -49,8 +50,10 @@ def status(record: StudyRecord) -> dict[str, Any]:
         "name": study.name,
         "folder": str(record.folder),
         "trials": study.trials,
-        "trained": sum(row.state == "complete" and row.same_as is None for row in rows),
+        "trained": sum(row.state in ("complete", "stopped") and row.same_as is None for row in rows),
         "states": {state: sum(row.state == state for row in rows) for state in STATES},
+        "outcomes": named(rows),
+        "stale": _stale(record),
         "reasons": dict(Counter(f"{row.state}: {row.reason}" for row in rows if row.reason).most_common()),
         "workers": at_work,
         "interrupted": not at_work and any(row.state == "running" for row in rows),
@@ -71,6 +74,9 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work")
     elif found["interrupted"]:
         lines.append("interrupted: the same `catscale search run` goes on where it stopped")
+    if found["stale"] and found["workers"]:
+        which = ", ".join(map(str, found["stale"]))
+        lines.append(f"stale: trial {which}, whose worker is gone: another one takes it up, or catscale search repair")
     lines += [f"  {count} x {reason}" for reason, count in found["reasons"].items()]
     if found["front"]:
         lines.append(f"Pareto front of {', '.join(found['objectives'])}:")
@@ -79,6 +85,23 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         figures = "  ".join(f"{QUANTITIES[n].title} {shown(n, member[n])}" for n in names if n in member)
         lines.append(f"  trial {member['number']:>3}  {member['name']}  {figures}")
     return lines
+
+
+def _stale(record: StudyRecord) -> list[int]:
+    """Trials that count as running though their worker is gone."""
+    running = (row for row in record.rows if row.state == "running")
+    return [row.number for row in running if not row.worker or is_dead(record.folder, row.worker)]
+
+
+def trial_line(study: Study, row: Row, used: int) -> str:
+    """What became of a trial, for a person; `used` of the study's trials are."""
+    named = row.name or " ".join(f"{name}={value}" for name, value in row.values.items())
+    words = [f"trial {row.number} ({used}/{study.trials})", named, row.state]
+    if row.state in ("complete", "stopped"):
+        names = dict.fromkeys(("ap", *study.objectives, "params", "gflops", "latency_ms"))
+        words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names]
+        words += [f"{row.figures['seconds']:.0f} s"] if "seconds" in row.figures else []
+    return "  ".join(words) + (f": {row.reason}" if row.reason else "")
 
 
 def _member(row: Row) -> dict[str, Any]:

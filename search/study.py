@@ -6,25 +6,30 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..blocks.errors import InputError, nearest
-from ..scaler.documents import dump_yaml, parse, read_yaml, write_text
+from ..blocks.errors import InputError
+from ..scaler.documents import parse, read_yaml
+from .fidelity import Fidelity
 from .quantities import QUANTITIES, Direction
-from .space import BASE, Parameter, Space
+from .settings import BRUTE, LISTING, Budget, LatencySettings, Sampler, bounds, check_bounds, check_known
+from .space import BASE, Space
 
-SamplerKind = Literal["tpe", "random", "nsga2", "grid"]
+Keep = Literal["front", "best", "all", "none"]
 
 SHAPES = "shapes"  # the embedded data set
-FREE_TO_CHANGE = ("question", "trials")  # in a study that has begun; everything else would mix what is compared
+UNLIMITED = 10**9  # trials, where hours are the budget
+FREE_TO_CHANGE = ("question", "trials", "budget", "keep")  # in a study that has begun; anything else mixes results
 
 
-class Sampler(BaseModel):
-    """Who proposes candidates."""
+class Contents(BaseModel):
+    """What a study's names stood for when it began, so that it is known again wherever its files are by then."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: SamplerKind = "tpe"
-    seed: int = Field(default=0, ge=0)
-    startup: int = Field(default=10, ge=1)  # candidates drawn at random before TPE begins to learn
+    format: int
+    order: tuple[str, ...]  # of the study's parameters, as their scalings apply
+    bases: dict[str, str]  # and references: what the built graph's fingerprint is, at which size
+    recipe: dict[str, Any]  # every setting
+    data: str  # the label files' fingerprint
 
 
 class Study(BaseModel):
@@ -38,15 +43,45 @@ class Study(BaseModel):
     space: Space
     objectives: dict[str, Direction] = Field(min_length=1)
     constraints: dict[str, float] = {}  # upper bounds
-    trials: int = Field(ge=1)  # candidates trained in total, over all runs of the study
+    trials: int = Field(default=UNLIMITED, ge=1)  # candidates trained in total; `budget: {trials: …}` is the same
+    budget: Budget = Budget()  # its hours; its trials are moved to `trials`
     sampler: Sampler = Sampler()
+    fidelity: Fidelity = Fidelity()
     recipe: str = "quick"
     epochs: int | None = Field(default=None, ge=1)
     overrides: dict[str, Any] = {}
     data: str = "shapes"
     size_px: int | None = Field(default=None, ge=1)  # the base's own where it is left out
-    seed: int = Field(default=0, ge=0)
-    references: bool = True  # the bases themselves are trained first, to compare with
+    latency: LatencySettings = LatencySettings()
+    seed: int = Field(default=0, ge=0)  # of draws and anchors, and of weights, order and augmentation
+    seeds: tuple[int, ...] | None = None  # that each candidate is trained with, its AP being the mean; `seed` if None
+    keep: Keep = "all"  # of which trained trials the weights stay on the disk
+    references: bool | tuple[str, ...] = True  # trained first, to compare with: the bases, and models that are named
+    contents: Contents | None = None  # written with a study that has begun
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_once(cls, document: Any) -> Any:
+        """What may be said in two places is moved to one."""
+        if not isinstance(document, Mapping):
+            return document
+        moved = dict(document)
+        for part, names in (("budget", ("trials",)), ("fidelity", ("epochs", "size_px"))):
+            inner = moved.get(part)
+            if not isinstance(inner, Mapping):
+                continue
+            for name in names:
+                given = inner.get(name)
+                if given is None:
+                    continue
+                if moved.get(name, given) not in (given, None):
+                    raise ValueError(
+                        f"{part}.{name} is {given}, and {name} is {moved[name]}: they contradict each other; keep one"
+                    )
+                moved[name] = given
+            kept = {key: value for key, value in inner.items() if part != "budget" or key not in names}
+            moved[part] = kept
+        return moved
 
     @field_validator("base", mode="before")
     @classmethod
@@ -71,20 +106,35 @@ class Study(BaseModel):
             objectives = dict.fromkeys(map(str, objectives))
         if not isinstance(objectives, dict):
             return objectives
-        _known("objective", objectives)
+        check_known("objective", objectives)
         return {name: way or QUANTITIES[name].direction for name, way in objectives.items()}
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _mapped(cls, constraints: Any) -> Any:
+        return bounds(constraints)
 
     @field_validator("constraints")
     @classmethod
     def _bounds(cls, constraints: dict[str, float]) -> dict[str, float]:
-        _known("constraint", constraints)
-        for name, bound in constraints.items():
-            if QUANTITIES[name].trained:
-                untrained = ", ".join(name for name, quantity in QUANTITIES.items() if not quantity.trained)
-                raise ValueError(f"{name} is known only after training; bounds are for {untrained}")
-            if not bound > 0:
-                raise ValueError(f"{name}: an upper bound must be above zero, not {bound:g}")
+        check_bounds(constraints)
         return constraints
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, seeds: Any, info: Any) -> Any:
+        if not isinstance(seeds, int) or isinstance(seeds, bool):
+            return seeds
+        if seeds < 1:
+            raise ValueError("give a number of seeds from 1, or a list of them")
+        return tuple(range(info.data.get("seed", 0), info.data.get("seed", 0) + seeds))
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if seeds is not None and (not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0):
+            raise ValueError(f"{list(seeds)}: give seeds from 0, each once, or how many there are to be")
+        return seeds
 
     @model_validator(mode="after")
     def _worthwhile(self) -> Self:
@@ -92,11 +142,49 @@ class Study(BaseModel):
             raise ValueError("objectives: name ap or ap50 too: without it there is nothing to train for")
         if not self.space.parameters and len(self.base) == 1:
             raise ValueError("space: is empty; name at least one parameter, such as width: {choices: [0.5, 1.0]}")
-        if self.sampler.kind == "grid" and self.space.size is None:
-            raise ValueError("sampler: a grid needs a finite space; give choices, or a step to each low and high")
+        if self.trials == UNLIMITED and self.budget == Budget():
+            raise ValueError("'trials' is missing; say how many there are to be, or budget: {hours: …}")
+        if self.trials < len(self.compared):
+            raise ValueError(
+                f"trials: {self.trials} are fewer than the {len(self.compared)} references that are trained first; "
+                "raise it, or say references: false"
+            )
+        if self.sampler.kind in LISTING and self.space.size is None:
+            kind = "a grid" if self.sampler.kind == "grid" else "brute force"
+            raise ValueError(f"sampler: {kind} needs a finite space; give choices, or a step to each low and high")
+        if self.sampler.kind == "brute" and (self.combinations or 0) > BRUTE:
+            raise ValueError(f"sampler: brute force is for up to {BRUTE:,} candidates, not {self.combinations:,}")
         if self.size_px is not None and "resolution" in self.space.parameters:
             raise ValueError("size_px: the space already chooses the resolution; keep one of the two")
+        twice = next((label for label in self._labels if self._labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"base: two are called {twice!r}; give one of the files another name")
         return self
+
+    @property
+    def _labels(self) -> list[str]:
+        return [label(reference) for reference in dict.fromkeys((*self.base, *self._named))]
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return self.references if isinstance(self.references, tuple) else ()
+
+    @property
+    def bases(self) -> dict[str, str]:
+        """Each base by its short name: what the parameter `base` chooses among."""
+        return {label(reference): reference for reference in self.base}
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """What is trained before anything is searched, by its short name: the bases, and the models that are named."""
+        if self.references is False:
+            return {}
+        return {label(reference): reference for reference in (*self.base, *self._named)}
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """That each candidate is trained with."""
+        return self.seeds or (self.seed,)
 
     @property
     def combinations(self) -> int | None:
@@ -108,14 +196,13 @@ class Study(BaseModel):
         """Optuna's distributions, with the choice of a base where there are several."""
         from optuna.distributions import CategoricalDistribution
 
-        bases = {BASE: CategoricalDistribution(self.base)} if len(self.base) > 1 else {}
+        bases = {BASE: CategoricalDistribution(tuple(self.bases))} if len(self.base) > 1 else {}
         return {**bases, **self.space.distributions()}
 
-    def write(self, path: Path) -> None:
-        """Write the study as a file that reads back as an equal study."""
-        document = self.model_dump(mode="json", exclude_none=True)
-        document["base"] = self.base[0] if len(self.base) == 1 else list(self.base)
-        write_text(path, dump_yaml(document))
+
+def label(reference: str) -> str:
+    """The short name of a model: of the zoo, or its file's."""
+    return Path(reference).stem if reference.endswith((".yaml", ".yml")) else reference
 
 
 def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -127,30 +214,24 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
         InputError: the file is not a study, with the place of every mistake.
     """
     path = Path(path)
-    document = {**read_yaml(path), **(changes or {})}
-    names = {
-        **{f"space.{name}": tuple(Parameter.model_fields) for name in _keys(document.get("space"))},
-        "sampler": tuple(Sampler.model_fields),
-    }
-    study: Study = parse(Study, document, str(path), names=names)
-    beside = Path() if "data" in (changes or {}) else path.parent
+    changes = dict(changes or {})
+    document = {**read_yaml(path), **changes}
+    if "trials" in changes and isinstance(document.get("budget"), Mapping):
+        document["budget"] = {name: value for name, value in document["budget"].items() if name != "trials"}
+    study: Study = parse(Study, document, str(path))
+    beside = Path() if "data" in changes else path.parent
+    references = study.references
     return study.model_copy(
         update={
             "base": tuple(_located(base, path.parent) for base in study.base),
+            "references": references
+            if isinstance(references, bool)
+            else tuple(_located(reference, path.parent) for reference in references),
             "recipe": _located(study.recipe, path.parent),
             "data": study.data if study.data == SHAPES else _absolute(study.data, beside),
+            "latency": study.latency.model_copy(update={"predict": _table(study.latency.predict, path.parent)}),
         }
     )
-
-
-def differences(before: Study, now: Study) -> list[str]:
-    """What keeps the trials of two versions of a study from being compared, a line for each."""
-    old, new = (_flat(study.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))) for study in (before, now))
-    return [
-        f"{key} was {_word(old, key)}, is {_word(new, key)}"
-        for key in dict.fromkeys((*old, *new))
-        if old.get(key) != new.get(key)
-    ]
 
 
 def study_folder(reference: str | Path) -> Path:
@@ -184,31 +265,11 @@ def _located(reference: str, beside: Path) -> str:
     return _absolute(reference, beside) if reference.endswith((".yaml", ".yml")) else reference
 
 
+def _table(reference: str | None, beside: Path) -> str | None:
+    return None if reference is None else _absolute(reference, beside)
+
+
 def _absolute(reference: str, beside: Path) -> str:
     """The absolute path of what lies beside the study file or in the working folder; else the reference as it is."""
     found = next((path for path in (beside / reference, Path(reference)) if path.exists()), None)
     return str(found.resolve()) if found else reference
-
-
-def _known(kind: str, names: Mapping[str, Any]) -> None:
-    for name in names:
-        if name not in QUANTITIES:
-            raise ValueError(f"no {kind} is called {name!r}; {nearest(str(name), QUANTITIES)}")
-
-
-def _keys(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, Mapping) else ()
-
-
-def _flat(document: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{place}{key}."))
-        else:
-            flat[f"{place}{key}"] = value
-    return flat
-
-
-def _word(document: Mapping[str, Any], key: str) -> str:
-    return "not there" if document.get(key) is None else repr(document[key])

@@ -49,6 +49,7 @@ def train(
     on_event: Callable[[str], None] | None = None,
     initialise: Callable[[torch.nn.Module], object] | None = None,
     resume: bool = False,
+    deadline: float | None = None,
 ) -> TrainResult:
     """Train a detector on the "train" split of a data set, and evaluate it on "val" after every epoch.
 
@@ -74,16 +75,18 @@ def train(
         initialise: called with the fresh model, to put weights into it.
         resume: go on in `folder`. A recipe with more epochs extends the run, whose schedule is then that of the new
             number of epochs; nothing else may differ but the patience.
+        deadline: when to save the state and end at the latest, to within one optimiser step; seconds since the epoch.
 
     Raises:
         InputError: data, architecture, recipe and folder do not fit each other, or a file cannot be written.
         Diverged: the loss was not finite for many batches in a row, twice.
         OutOfMemory: not even a batch of one image fits.
         Interrupted: a signal ended the training; its state is saved.
+        TimeUp: the deadline did; its state is saved.
     """
     size_px = arch.size if size_px is None else size_px
     place = torch.device(device)
-    with joined(place) as world, sharing_cores(device), requests_to_stop() as request:
+    with joined(place) as world, sharing_cores(device), requests_to_stop(deadline) as request:
         run = RunFolder(world.told(Path(folder)))
         checked = None
         if world.chief:

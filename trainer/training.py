@@ -19,7 +19,7 @@ from .data.records import Dataset
 from .distributed import World
 from .divergence import LOWER_RATE, Diverged, Watch
 from .evaluate import evaluate
-from .interruption import Interrupted, Request
+from .interruption import Interrupted, Request, TimeUp
 from .optimiser import Schedule
 from .recipe import Recipe
 from .run_folder import EpochRow, RunFolder
@@ -151,7 +151,7 @@ class Training:
             parts = step.measure(step.forward(images), batch, whole)
             now.instances += len(batch.targets)
             now.batches += 1
-            finite, stop = self._agreed(bool(parts.total.isfinite()), self.request.caught is not None)
+            finite, stop = self._agreed(bool(parts.total.isfinite()), self.request.due(self._ahead_s()))
             if finite:
                 step.backward(parts.total)
                 pending += 1
@@ -177,6 +177,10 @@ class Training:
         means = (sums / max(self.batches - now.skipped, 1)).tolist()
         losses = dict(zip(("box", "obj", "cls"), means, strict=True))
         return losses | {"lr": settings.lr, "instances": int(instances.item()), "skipped": now.skipped}
+
+    def _ahead_s(self) -> float:
+        """How long it lasts until the next step, beyond that step: after an epoch's last batch, as its evaluation."""
+        return self.rows[-1].val_seconds if self.rows and self.under_way.batches == self.batches else 0.0
 
     def _batch_size_px(self, epoch: int, index: int) -> int:
         if not self.recipe.multi_scale:
@@ -229,15 +233,17 @@ class Training:
         self.schedule = Schedule(self.recipe, self.batches, gain=LOWER_RATE)
 
     def _stop(self, epoch: int) -> None:
-        """Save the epoch under way and end, as a signal asked."""
-        caught = self.request.caught or signal.SIGTERM  # where another process was asked
+        """Save the epoch under way and end, as a signal or the clock asked."""
         if self.world.chief:
             save_state(self.run.state, self.state())
-        raise Interrupted(
-            f"{caught.name} in epoch {epoch + 1} after batch {self.under_way.batches} of {self.batches}; "
-            f"the state is saved: go on with --resume {self.run.path}",
-            caught,
+        where = (
+            f"in epoch {epoch + 1} after batch {self.under_way.batches} of {self.batches}; "
+            f"the state is saved: go on with --resume {self.run.path}"
         )
+        if self.request.caught is None and self.request.deadline is not None:
+            raise TimeUp(f"the time is up {where}")
+        caught = self.request.caught or signal.SIGTERM  # where another process was asked
+        raise Interrupted(f"{caught.name} {where}", caught)
 
     def _save(self, row: EpochRow) -> None:
         header = WeightsHeader(

@@ -46,7 +46,7 @@ def test_a_wheel_holds_every_file_of_the_rooms_and_nothing_else(tmp_path: Path) 
     (wheel,) = wheels.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    studies = {name for name in tracked() if name.startswith("studies/") and name.endswith(".yaml")}
+    studies = {name for name in tracked() if name.startswith("studies/") and name.endswith((".yaml", ".json"))}
     rooms = {name for name in tracked() if name.split("/")[0] in ROOMS}
     assert packed == {f"catscale/{name}" for name in {"__init__.py", "cli.py"} | rooms | studies}
 
@@ -70,8 +70,12 @@ VERBS = [
     "data anchors",
     "data stats",
     "search run",
+    "search schema",
     "search status",
     "search train",
+    "search repair",
+    "search extend",
+    "search serve",
     "search replay",
     "search table",
     "report",

@@ -14,6 +14,7 @@ from catscale.reports.frames import curves_frame, front_frame, markdown, pairs, 
 from catscale.reports.page import inline_svg, write_report
 from catscale.search.rows import Row, write_rows
 from catscale.search.status import StudyRecord, read_study
+from catscale.search.stored_study import write_study
 from catscale.search.study import Study
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,7 +57,7 @@ def make(tmp_path: Path) -> Make:
             }
         )
         folder = tmp_path / "studies" / name
-        study.write(folder / "study.yaml")
+        write_study(study, folder / "study.yaml")
         write_rows(folder / "trials.csv", study, rows)
         session = {"device": device, "cores": 2, "threads": 2, "platform": "Linux", "versions": {"torch": "2"},
                    "command": "catscale search run small.yaml", "started": "2026-01-01"}  # fmt: skip

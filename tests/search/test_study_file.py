@@ -1,15 +1,19 @@
 """Study files: each mistake is named with its place, on the command line, before anything is written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from catscale.blocks.errors import InputError
 from catscale.search.candidates import Bases, over_budget
+from catscale.search.feasible import Feasible
 from catscale.search.run import run_study
-from catscale.search.space_table import check_feasible
-from catscale.search.study import Study, differences, load_study
+from catscale.search.schema import schema_text
+from catscale.search.stored_study import differences, read_stored, sealed, write_study
+from catscale.search.study import Study, load_study
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -54,6 +58,34 @@ def written(folder: Path, **changes: Any) -> Path:
         ({"space": {"compound": {"low": 1, "high": 2}}}, "compound: most values between low and high cannot be built"),
         ({"space": {"size_px": {"choices": [64]}}}, "size_px: the space already chooses the resolution"),
         ({"space": {}}, "space: is empty; name at least one parameter"),
+        ({"space": {"recipe.lr": {"choices": [1]}}}, "recipe.lr: a recipe has no field 'lr'; did you mean 'lrf'?"),
+        ({"space": {"recipe.lr0": {"choices": [-1]}}}, "recipe.lr0: -1 is not a value of a recipe's lr0"),
+        ({"space": {"recipe.epochs": {"choices": [1]}}}, "recipe.epochs: epochs is no parameter; say epochs or fide"),
+        ({"space": {"recipe.lr0": {"low": 0, "high": 1, "log": True}}}, "log: goes with a low above zero"),
+        ({"space": {"stages.neck": {"choices": [4]}}}, "stages.neck: stages is of the whole; of parts may be depth"),
+        ({"space": {"form": {"choices": ["parallel"]}}}, "form: is a setting of extend; the space must have extend"),
+        ({"space": {"compound": {"choices": [1]}, "exponent": {"choices": [5]}}}, "exponent: 5 is not a number from 0"),
+        (
+            {"space": {"depth": {"choices": [1]}, "depth.neck": {"choices": [1]}}},
+            "depth.neck: the space has depth of the whole too",
+        ),
+        ({"constraints": "latency <= 8"}, "constraints: no constraint is called 'latency'; did you mean 'latency_ms'?"),
+        ({"constraints": "ap >= 0.4"}, "'ap >= 0.4': ap is known only after training, when nothing is saved any more"),
+        ({"constraints": "params >= 4"}, "'params >= 4': bounds are upper ones; write params <= 4"),
+        ({"constraints": ["params <= 4", "params <= 5"]}, "params is bounded twice, by 4 and by 5; keep one"),
+        ({"constraints": ["params"]}, "'params' is no bound; write one as latency_ms <= 8"),
+        ({"budget": {"trails": 2}}, "budget: unknown key 'trails'; did you mean 'trials'?"),
+        ({"budget": {"trials": 3}}, "budget.trials is 3, and trials is 2: they contradict each other; keep one"),
+        ({"fidelity": {"epochs": 3}, "epochs": 4}, "fidelity.epochs is 3, and epochs is 4: they contradict each other"),
+        ({"fidelity": {"stop": "frnt"}}, "fidelity.stop: input should be 'none', 'front', 'halving'"),
+        ({"fidelity": {"rungs": [2, 1], "stop": "front"}}, "rungs [2, 1] must be epochs from 1, ascending"),
+        ({"trials": None}, "'trials' is missing; say how many there are to be, or budget: {hours: …}"),
+        ({"trials": 1, "references": ["yolov7"]}, "trials: 1 are fewer than the 2 references that are trained first"),
+        ({"seeds": [1, 1]}, "seeds: [1, 1]: give seeds from 0, each once"),
+        ({"latency": {"predikt": "t"}}, "latency: unknown key 'predikt'; did you mean 'predict'?"),
+        ({"base": ["a/x.yaml", "b/x.yaml"], "trials": 9}, "base: two are called 'x'; give one of the files another"),
+        ({"keep": "some"}, "keep: input should be 'front', 'best', 'all' or 'none', not 'some'"),
+        ({"space": {"width": {"low": 1, "high": 2}}, "sampler": {"kind": "brute"}}, "brute force needs a finite space"),
         ({"space": {"width": {"low": 1, "high": 2}}, "sampler": {"kind": "grid"}}, "a grid needs a finite space"),
     ],
 )
@@ -103,8 +135,91 @@ def test_what_a_study_names_is_checked_before_it_begins(tmp_path: Path, changes:
 
 def test_a_study_reads_back_as_it_was_written(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, constraints={"params": 8e6}, sampler={"kind": "nsga2", "seed": 3}))
-    study.write(tmp_path / "again.yaml")
-    assert load_study(tmp_path / "again.yaml") == study
+    write_study(study, tmp_path / "again.yaml")
+    again = load_study(tmp_path / "again.yaml")
+    assert again.model_copy(update={"contents": None}) == study
+    assert differences(again, study) == []
+
+
+def test_what_is_said_in_two_ways_is_the_same(tmp_path: Path) -> None:
+    one = load_study(written(tmp_path, constraints={"params": 2e6, "latency_ms": 8}, seed=3, seeds=2, epochs=7))
+    other = written(tmp_path, trials=None, budget={"trials": 2}, constraints=["params <= 2e6", "latency_ms <= 8"],
+                    seed=3, seeds=[3, 4], fidelity={"epochs": 7})  # fmt: skip
+    found = load_study(other)
+    assert found.model_copy(update={"fidelity": one.fidelity}) == one
+    assert (found.trials, found.training_seeds, found.epochs) == (2, (3, 4), 7)
+
+
+def test_trials_on_the_command_line_go_before_the_file(tmp_path: Path) -> None:
+    assert load_study(written(tmp_path, trials=None, budget={"trials": 2}), {"trials": 5}).trials == 5
+
+
+def test_a_study_that_was_moved_is_the_same_and_a_changed_base_is_another(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
+        (tmp_path / place / "quicker.yaml").write_text("base: quick\nlr0: 0.02\n")
+        (tmp_path / place / "data").mkdir()
+        (tmp_path / place / "data" / "data.yaml").write_text("names: [a]\n")
+    named = {"base": "narrow.yaml", "recipe": "quicker.yaml", "data": "data"}
+    write_study(load_study(written(tmp_path / "here", **named)), tmp_path / "folder" / "study.yaml")
+    before = read_stored(tmp_path / "folder" / "study.yaml")
+    moved = written(tmp_path / "there", **named)
+    assert differences(before, load_study(moved)) == []
+    assert differences(before, load_study(tmp_path / "folder" / "study.yaml")) == []
+    (tmp_path / "there" / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.5}\n")
+    (tmp_path / "there" / "quicker.yaml").write_text("base: quick\nlr0: 0.03\n")
+    (tmp_path / "there" / "data" / "data.yaml").write_text("names: [a, b]\n")
+    data = [str(tmp_path / place / "data") for place in ("here", "there")]
+    assert differences(before, load_study(moved)) == [
+        "base narrow is another detector now",
+        "recipe.lr0 was 0.02, is 0.03",
+        f"data was {data[0]!r}, is {data[1]!r}: other label files",
+    ]
+
+
+def test_a_study_of_before_the_order_was_noted_is_not_gone_on_with(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path))
+    (line,) = differences(study, study)
+    assert "did not note in which order it applied the scalings" in line
+    single = load_study(written(tmp_path, space={"width": {"choices": [0.5, 1]}}))
+    assert differences(single, single) == []
+
+
+def test_another_order_of_the_scalings_is_said(tmp_path: Path) -> None:
+    study = sealed(load_study(written(tmp_path)))
+    assert study.contents
+    before = study.model_copy(update={"contents": study.contents.model_copy(update={"order": ("width", "compound")})})
+    (line,) = differences(before, study)
+    assert line.startswith("the scalings applied in the order width, compound, now compound, width: the same values")
+
+
+def test_a_study_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    write_study(load_study(written(tmp_path)), tmp_path / "study.yaml")
+    document = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    document["contents"]["format"] = 99
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match="written in format 99 by a newer catscale"):
+        read_stored(tmp_path / "study.yaml")
+
+
+def test_the_published_schema_is_that_of_the_code_and_takes_what_the_code_takes(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    assert (root / "studies" / "study.schema.json").read_text() == schema_text()
+    schema = json.loads(schema_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for path in root.glob("studies/*.yaml"):
+        text = path.read_text()
+        if "space:" in text:
+            assert text.startswith("# yaml-language-server: $schema=study.schema.json\n")
+            jsonschema.validate(yaml.safe_load(text), schema)
+    for changes in ({"trails": 3}, {"space": {"wdith": {"choices": [1]}}}, {"constraints": {"ap": 1}}, {"budget": 3}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**GOOD, **changes}, schema)
+    space = {"compound.neck": {"choices": [1]}, "recipe.lr0": {"low": 0.001, "high": 0.1, "log": True}}
+    more = {**GOOD, "space": space, "constraints": "params <= 2e6", "seeds": 2, "references": ["yolov7"], "trials": 5}
+    jsonschema.validate(more, schema)
+    load_study(written(tmp_path, **more))
 
 
 def test_scalings_are_applied_in_one_order_whatever_the_file_says(tmp_path: Path) -> None:
@@ -126,7 +241,7 @@ def test_files_are_looked_for_beside_the_study(tmp_path: Path) -> None:
 
 
 def test_what_changed_is_named(tmp_path: Path) -> None:
-    before = load_study(written(tmp_path))
+    before = sealed(load_study(written(tmp_path)))
     now = load_study(written(tmp_path, seed=1, trials=9, space={"width": {"choices": [0.5]}}))
     assert differences(before, now) == [
         "space.compound.low was 0.5, is not there",
@@ -139,12 +254,15 @@ def test_what_changed_is_named(tmp_path: Path) -> None:
 
 def feasible(folder: Path, **changes: Any) -> Study:
     study = load_study(written(folder, **changes))
-    check_feasible(study, Bases(study))
+    Feasible(study, Bases(study)).check()
     return study
 
 
 def test_a_space_without_a_candidate_that_fits_names_the_nearest_miss(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the space's 6 candidates fits; .*compound0\.5-width0\.125 is"):
+    with pytest.raises(
+        InputError,
+        match=r"none of the space's 6 candidates fits, as none keeps params <= .* M; .*compound0\.5-width0\.125 is",
+    ):
         feasible(tmp_path, constraints={"params": 1000})
 
 

@@ -19,7 +19,7 @@ from catscale.trainer.checkpoint import load_state
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
-from catscale.trainer.interruption import Interrupted
+from catscale.trainer.interruption import Interrupted, TimeUp
 from catscale.trainer.loop import TrainResult, train
 from catscale.trainer.loss import Loss, LossParts
 from catscale.trainer.memory_limits import OutOfMemory, fitting_batch
@@ -114,6 +114,37 @@ def test_a_signal_saves_after_the_next_step_and_the_resumed_run_equals_an_unbrok
     state = load_state(tmp_path / "run" / "last.state.pt")
     assert 0 <= state["under_way"]["batches"] - batch <= 2  # a step takes up to two batches
     assert RunFolder(tmp_path / "run").read_facts().status == "stopped"
+    trained(arch, data, recipe, tmp_path / "run", resume=True)
+    assert_equal_to_the_bit(tmp_path / "run", unbroken)
+
+
+@pytest.mark.parametrize("left", ["none", "less than an evaluation"])
+def test_a_deadline_holds_to_one_step_and_the_resumed_run_equals_an_unbroken_one(
+    arch: Architecture,
+    data: Dataset,
+    recipe: Recipe,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left: str,
+) -> None:
+    deadline, clock = 1000.0, [0.0]
+    monkeypatch.setattr("catscale.trainer.interruption.time.time", lambda: clock[0])
+    rows: list[EpochRow] = []
+
+    def epoch(row: EpochRow) -> None:
+        rows.append(row)
+        if left != "none":
+            clock[0] = deadline - row.val_seconds / 2
+
+    def batch(done: int, _: int) -> None:
+        if left == "none" and len(rows) == 1 and done == 3:
+            clock[0] = deadline
+
+    batches = 4 if left == "none" else 8
+    with pytest.raises(TimeUp, match=f"the time is up in epoch 2 after batch {batches} of 8; the state is saved"):
+        trained(arch, data, recipe, tmp_path / "run", deadline=deadline, on_epoch=epoch, on_batch=batch)
+    assert len(rows) == 1
     trained(arch, data, recipe, tmp_path / "run", resume=True)
     assert_equal_to_the_bit(tmp_path / "run", unbroken)
 

@@ -2,6 +2,8 @@
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +71,21 @@ class ImageMemory:
 # One memory for each split that is alive, so that the epochs of a run, and the runs of a search, decode an image once.
 # Another size replaces it: a search over sizes must not keep every size.
 _memories: weakref.WeakKeyDictionary[Split, ImageMemory] = weakref.WeakKeyDictionary()
+_shared = False  # whether other processes of this machine want the same images
+
+
+@contextmanager
+def images_shared() -> Iterator[None]:
+    """Let `cache: auto` mean files that are mapped: processes that train on the same images decode each one once.
+
+    What they map is in the machine's memory once, however many they are.
+    """
+    global _shared  # noqa: PLW0603
+    before, _shared = _shared, True
+    try:
+        yield
+    finally:
+        _shared = before
 
 
 def images_of(split: Split, size_px: int, *, cache: Cache) -> ImageMemory:
@@ -82,19 +99,30 @@ def images_of(split: Split, size_px: int, *, cache: Cache) -> ImageMemory:
     if cache in {"none", "disk"}:
         keep: _Kept = "disk" if cache == "disk" else "none"
         if keep == "disk":
-            missing = ImageFiles(cache_folder(), size_px).missing([record.path for record in split.images])
-            share = len(missing) / len(split.images)
-            _check_room(share * needed_bytes(split, size_px), free_disk_bytes(cache_folder()), str(cache_folder()))
+            _check_room(_missing_bytes(split, size_px), free_disk_bytes(cache_folder()), str(cache_folder()))
         return ImageMemory(split, size_px, keep=keep)
     memory = _memories.get(split)
     if memory is None or memory.size_px != size_px:
         _memories.pop(split, None)
+        if cache == "auto" and _shared:
+            where: _Kept = "disk" if _has_room(split, size_px) else "none"
+            _memories[split] = memory = ImageMemory(split, size_px, keep=where)
+            return memory
         needed, free = needed_bytes(split, size_px), free_bytes()
         if cache == "ram":
             _check_room(needed, free, "memory")
         memory = ImageMemory(split, size_px, keep="ram" if needed <= SHARE * free else "none")
         _memories[split] = memory
     return memory
+
+
+def _missing_bytes(split: Split, size_px: int) -> float:
+    missing = ImageFiles(cache_folder(), size_px).missing([record.path for record in split.images])
+    return len(missing) / len(split.images) * needed_bytes(split, size_px)
+
+
+def _has_room(split: Split, size_px: int) -> bool:
+    return _missing_bytes(split, size_px) <= SHARE * free_disk_bytes(cache_folder())
 
 
 def _check_room(needed: float, free: int, where: str) -> None:

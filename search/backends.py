@@ -1,0 +1,149 @@
+"""Where workers run: processes of this machine, or an existing Ray or Dask cluster, all through joblib."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from joblib import Parallel, delayed, parallel_config, register_parallel_backend
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+
+from ..blocks.errors import CatscaleError, InputError
+
+BackendKind = Literal["loky", "ray", "dask"]
+QUICK_S = 10.0  # a worker that dies sooner than this has not got to its work
+QUICK_DEATHS = 5  # in a row, before something other than chance counts as their cause
+CLUSTER_STARTS = 5  # of all workers together, where a cluster loses one
+
+Work = Callable[[Any], str]  # takes a job; says what went wrong, or nothing
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What places workers."""
+
+    kind: BackendKind = "loky"
+    cluster: str | None = None  # address of Ray's head or Dask's scheduler; a local one where None
+    cpus: float | None = None  # that a trial takes, where a cluster counts them
+    gpus: float | None = None
+
+    def check(self) -> None:
+        """Raise an InputError where the backend's library is not here, or what is asked needs another backend."""
+        if self.kind == "loky" and (self.cluster or self.cpus is not None or self.gpus is not None):
+            raise InputError("--cluster, --cpus and --gpus are for --backend ray or dask")
+        modules = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
+        try:
+            __import__(modules[self.kind])
+        except ImportError as error:
+            raise InputError(
+                f"--backend {self.kind}: {error.name} is not here; pip install 'catscale[{self.kind}]'"
+            ) from error
+
+
+def place(backend: Backend, work: Work, jobs: Sequence[Any], tell: Tell) -> "Placed":
+    """Start the work on every job, each in a worker of its own; one that dies is started anew."""
+    placed = Placed()
+    if backend.kind == "loky":
+        starts = [lambda job=job: _locally(placed, work, job, tell) for job in jobs]
+    else:
+        starts = [lambda: _on_cluster(placed, backend, work, jobs, tell)]
+    for start in starts:
+        thread = threading.Thread(target=placed.noting, args=(start,), daemon=True)
+        placed.threads.append(thread)
+        thread.start()
+    return placed
+
+
+class Placed:
+    """Workers that have been started, and what is known of them."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self.problems: list[str] = []
+        self.executors: list[ProcessPoolExecutor] = []
+        self.ending = False  # none is started anew
+
+    @property
+    def running(self) -> bool:
+        return any(thread.is_alive() for thread in self.threads)
+
+    def noting(self, start: Callable[[], Sequence[str]]) -> None:
+        """Run, and keep what went wrong."""
+        try:
+            self.problems += [problem for problem in start() if problem]
+        except CatscaleError as error:
+            self.problems.append(str(error))
+        except Exception as error:  # of a cluster's library: each has its own
+            self.problems.append(f"{type(error).__name__}: {str(error).strip()[:500]}")
+
+    def kill(self) -> None:
+        """End local workers at once."""
+        self.ending = True
+        for executor in self.executors:
+            executor.shutdown(wait=False, kill_workers=True)
+
+
+def _locally(placed: Placed, work: Work, job: Any, tell: Tell) -> list[str]:
+    """An executor for each worker: one that is shared would end all of them when one dies."""
+    quick = 0
+    while True:
+        began = time.monotonic()
+        executor = ProcessPoolExecutor(max_workers=1)
+        placed.executors.append(executor)
+        try:
+            return [executor.submit(work, job).result()]
+        except BrokenProcessPool as error:
+            if placed.ending:
+                return []
+            quick = quick + 1 if time.monotonic() - began < QUICK_S else 0
+            if quick == QUICK_DEATHS:
+                raise CatscaleError(
+                    f"a worker died {quick} times within {QUICK_S:.0f} s of its start: {error}"
+                ) from error
+            tell("a worker died; another one takes its place")
+        finally:
+            placed.executors.remove(executor)
+            executor.shutdown(kill_workers=True)
+
+
+def _on_cluster(placed: Placed, backend: Backend, work: Work, jobs: Sequence[Any], tell: Tell) -> list[str]:
+    for start in range(CLUSTER_STARTS):
+        with ExitStack() as stack:
+            options = _connected(backend, stack)
+            stack.enter_context(parallel_config(backend=backend.kind, n_jobs=len(jobs), **options))
+            try:
+                parallel = Parallel(batch_size=1, pre_dispatch="all")  # type: ignore[arg-type]  # a number may be given
+                said = parallel(delayed(work)(job) for job in jobs)
+                return [problem or "" for problem in said]
+            except Exception as error:  # of a cluster's library: each has its own
+                if placed.ending or start == CLUSTER_STARTS - 1:
+                    raise
+                tell(f"the cluster lost a worker ({type(error).__name__}); all are started anew")
+    return []
+
+
+def _connected(backend: Backend, stack: ExitStack) -> dict[str, Any]:
+    """Join the cluster; gives what joblib's backend is to be told."""
+    if backend.kind == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        register_ray()
+        if not ray.is_initialized():
+            ray.init(
+                address=backend.cluster, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False
+            )
+            stack.callback(ray.shutdown)
+        wanted = {"num_cpus": backend.cpus, "num_gpus": backend.gpus}
+        return {"ray_remote_args": {name: value for name, value in wanted.items() if value is not None}}
+    from distributed import Client
+    from joblib._dask import DaskDistributedBackend
+
+    register_parallel_backend("dask", DaskDistributedBackend)
+    client = stack.enter_context(Client(backend.cluster) if backend.cluster else Client(threads_per_worker=1))
+    resources = {name: value for name, value in (("CPU", backend.cpus), ("GPU", backend.gpus)) if value is not None}
+    return {"client": client, **({"resources": resources} if resources else {})}

@@ -1,0 +1,114 @@
+"""The smaller parts of a study file: sampler, budget, how latency comes about, and bounds as text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..blocks.errors import nearest
+from .quantities import QUANTITIES
+
+SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute"]
+LISTING: tuple[SamplerKind, ...] = ("grid", "brute")  # that go through a finite space
+BRUTE = 10_000  # candidates, the most that brute force is for
+
+_BOUND = re.compile(r"^\s*([\w]+)\s*(<=|>=|<|>|==?)\s*([^\s]+)\s*$")
+
+
+class Sampler(BaseModel):
+    """Who proposes candidates."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: SamplerKind = "tpe"
+    seed: int = Field(default=0, ge=0)
+    startup: int = Field(default=10, ge=1)  # candidates drawn at random before it learns; of nsga2 and 3 a generation
+
+
+class Budget(BaseModel):
+    """What a study may spend; it ends with what is reached first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int | None = Field(default=None, ge=1)  # trained in total, over all runs of the study
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # each time that it is run; or as --hours says
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of training; then no trial begins
+
+
+class LatencySettings(BaseModel):
+    """Where a candidate's latency comes from: a measurement before its training, or a table of predictions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    predict: str | None = None  # a table, as `search calibrate` makes it, by which no candidate is measured
+    runs: int = Field(default=30, ge=1)  # of a measurement
+    batch: int = Field(default=1, ge=1)  # images
+
+    @property
+    def measuring(self) -> dict[str, int]:
+        """How it is measured."""
+        return {"runs": self.runs, "batch": self.batch}
+
+
+def bounds(given: Any) -> Any:
+    """Bounds as a mapping, from `{params: 2e6}`, `latency_ms <= 8` or a list of such texts.
+
+    Raises:
+        ValueError: a text is no bound, or a quantity is bounded twice.
+    """
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, Sequence):
+        return given
+    found: dict[str, float] = {}
+    for text in given:
+        name, bound = _bound(text)
+        if found.setdefault(name, bound) != bound:
+            raise ValueError(f"{name} is bounded twice, by {found[name]:g} and by {bound:g}; keep one")
+    return found
+
+
+def check_bounds(constraints: Mapping[str, float]) -> None:
+    """Hold bounds against what can be known before a training.
+
+    Raises:
+        ValueError: a quantity is unknown or known too late, or a bound is not above zero.
+    """
+    check_known("constraint", constraints)
+    for name, bound in constraints.items():
+        if QUANTITIES[name].trained:
+            raise ValueError(f"{name} is known only after training; bounds are for {_untrained()}")
+        if not bound > 0:
+            raise ValueError(f"{name}: an upper bound must be above zero, not {bound:g}")
+
+
+def check_known(kind: str, names: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a name that is no quantity, with the nearest that is."""
+    for name in names:
+        if name not in QUANTITIES:
+            raise ValueError(f"no {kind} is called {name!r}; {nearest(str(name), QUANTITIES)}")
+
+
+def _bound(text: Any) -> tuple[str, float]:
+    match = _BOUND.match(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is no bound; write one as latency_ms <= 8")
+    name, relation, number = match.groups()
+    check_known("constraint", {name: None})
+    try:
+        bound = float(number)
+    except ValueError:
+        raise ValueError(f"{text!r}: {number!r} is no number") from None
+    if QUANTITIES[name].trained:
+        raise ValueError(
+            f"{text!r}: {name} is known only after training, when nothing is saved any more; make it an objective, and "
+            f"choose by search train --select; bounds are for {_untrained()}"
+        )
+    if relation != "<=":
+        raise ValueError(f"{text!r}: bounds are upper ones; write {name} <= {number}")
+    return name, bound
+
+
+def _untrained() -> str:
+    return ", ".join(name for name, quantity in QUANTITIES.items() if not quantity.trained)

@@ -1,0 +1,217 @@
+"""A study as its folder and its storage keep it: with what its names stood for, so that it stands alone. No torch.
+
+A file that is moved is still the same study; a base, a recipe or a data set that is another one by now is not.
+"""
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ..blocks.errors import InputError
+from ..scaler.documents import dump_yaml, parse, read_yaml, write_text
+from ..scaler.zoo import load
+from ..trainer.recipe import Recipe, load_recipe
+from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label
+
+FORMAT = 2  # 1 kept no contents, and was written under two orders of the scalings
+LABELS = {".txt", ".xml", ".json", ".yaml", ".yml"}  # files of a data set that say what is on its images
+NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "contents")  # that the contents stand for
+
+
+def recipe_of(study: Study) -> Recipe:
+    """How each candidate of a study is trained, as far as its space does not say.
+
+    Raises:
+        InputError: the recipe is not there, or a setting of it or of the study's overrides is wrong.
+    """
+    return load_recipe(study.recipe, {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})})
+
+
+def sealed(study: Study) -> Study:
+    """A study with its contents.
+
+    Raises:
+        InputError: a base or the recipe is not there.
+    """
+    if study.contents is not None:
+        return study
+    references = {label(it): it for it in (*study.base, *study.compared.values())}
+    return study.model_copy(
+        update={
+            "contents": Contents(
+                format=FORMAT,
+                order=tuple(study.space.parameters),
+                bases={name: _identity(study, reference) for name, reference in references.items()},
+                recipe=recipe_of(study).model_dump(mode="json"),
+                data=data_identity(study.data),
+            )
+        }
+    )
+
+
+def document(study: Study) -> dict[str, Any]:
+    """A study as plain data, with its contents, for a storage."""
+    return sealed(study).model_dump(mode="json", exclude_none=True)
+
+
+def write_study(study: Study, path: Path) -> None:
+    """Write `study.yaml`, and beside it the bases and the recipe that are files of the user's: it needs no others.
+
+    Raises:
+        InputError: a base or the recipe is not there, or the folder cannot be written to.
+    """
+    plain = document(study)
+    beside = path.parent
+
+    def kept(reference: str, folder: str, text: str) -> str:
+        write_text(beside / folder / f"{label(reference)}.yaml", text)
+        return f"{folder}/{label(reference)}.yaml"
+
+    def of_file(reference: str) -> bool:
+        return reference.endswith((".yaml", ".yml"))
+
+    bases = [kept(it, "bases", load(it).to_yaml()) if of_file(it) else it for it in study.base]
+    plain["base"] = bases[0] if len(bases) == 1 else bases
+    if not isinstance(study.references, bool):
+        plain["references"] = [kept(it, "bases", load(it).to_yaml()) if of_file(it) else it for it in study.references]
+    if of_file(study.recipe):
+        plain["recipe"] = kept(study.recipe, "recipe", dump_yaml(load_recipe(study.recipe).model_dump(mode="json")))
+    plain["data"] = _relative(study.data, beside)
+    if study.trials == UNLIMITED:
+        del plain["trials"]
+    write_text(path, dump_yaml(plain))
+
+
+def read_stored(path: Path) -> Study:
+    """Read a study's `study.yaml`.
+
+    Raises:
+        InputError: it is damaged, or was written by a newer version.
+    """
+    study: Study = parse(Study, read_yaml(path), str(path))
+    _check_format(study, str(path))
+    found = path.parent / study.data
+    return study.model_copy(update={"data": str(found.resolve())}) if study.data != SHAPES and found.exists() else study
+
+
+def differences(before: Study, now: Study) -> list[str]:
+    """What keeps the trials of two versions of a study from being compared, a line for each.
+
+    Raises:
+        InputError: a base or the recipe of a version without contents is not there; or the earlier one was written by
+            a newer catscale.
+    """
+    _check_format(before, before.name)
+    if before.contents is None:
+        return _since_format_1(before, now)
+    now = sealed(now)
+    assert now.contents
+    lines = []
+    if (was := _order(before.contents, now)) != (is_ := _order(now.contents, before)):
+        lines.append(
+            f"the scalings applied in the order {', '.join(was)}, now {', '.join(is_)}: the same values would mean "
+            "other detectors"
+        )
+    lines += _changes(*(_flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, *NAMED})) for it in (before, now)))
+    bases, current = before.contents.bases, now.contents.bases
+    lines += [
+        f"{'base' if name in (*before.bases, *now.bases) else 'references:'} {name} "
+        f"{'is another detector now' if name in current else 'is not there any more'}"
+        if name in bases
+        else f"{'base' if name in now.bases else 'references:'} {name} was not there"
+        for name in dict.fromkeys((*bases, *current))
+        if bases.get(name) != current.get(name)
+    ]  # fmt: skip
+    if before.compared.keys() != now.compared.keys() and bases == current:
+        lines.append(f"references was {before.references!r}, is {now.references!r}")
+    lines += _changes(*(_flat(it, "recipe.") for it in (before.contents.recipe, now.contents.recipe)))
+    if before.contents.data != now.contents.data:
+        lines.append(f"data was {before.data!r}, is {now.data!r}: other label files")
+    return lines
+
+
+def data_identity(reference: str) -> str:
+    """What tells data sets apart, wherever they lie: the names and sizes of their label files.
+
+    A reference to nothing is its own identity; whether there is such data shows when it is opened.
+    """
+    path = Path(reference)
+    if reference == SHAPES or not path.exists():
+        return reference
+    top = path if path.is_dir() else path.parent
+    found = blake2b(digest_size=16)
+    for folder, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            file = Path(folder, name)
+            if file.suffix.lower() in LABELS:
+                found.update(f"{file.relative_to(top).as_posix()} {file.stat().st_size}\n".encode())
+    return found.hexdigest()
+
+
+def _identity(study: Study, reference: str) -> str:
+    try:
+        base = load(reference)
+    except InputError as error:
+        raise InputError(f"{study.name}: base: {error}") from error
+    return f"{base.fingerprint}@{study.size_px or base.size}"
+
+
+def _relative(data: str, folder: Path) -> str:
+    """Data as seen from a study's folder where both lie in the working folder, which may be moved as a whole."""
+    path, here = Path(data).resolve(), Path().resolve()
+    together = path.is_relative_to(here) and folder.resolve().is_relative_to(here)
+    return os.path.relpath(path, folder.resolve()) if data != SHAPES and path.exists() and together else data
+
+
+def _check_format(study: Study, where: str) -> None:
+    if study.contents is not None and study.contents.format > FORMAT:
+        raise InputError(
+            f"{where}: written in format {study.contents.format} by a newer catscale; this one knows up to {FORMAT}"
+        )
+
+
+def _since_format_1(before: Study, now: Study) -> list[str]:
+    old, new = (_flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, "contents"})) for it in (before, now))
+    lines = _changes(old, new)
+    if len(now.space.of_detector) > 1:
+        order = ", ".join(now.space.of_detector)
+        lines.append(
+            "it was begun by an earlier catscale, which did not note in which order it applied the scalings (width was "
+            f"first once); now {order}: the same values might mean other detectors"
+        )
+    return lines
+
+
+def _order(contents: Contents, other: Study) -> list[str]:
+    """The parameters that the other one has too, in the order of these contents."""
+    return [name for name in contents.order if name in other.space.parameters]
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key} was {_word(old, key)}, is {_word(new, key)}"
+        for key in dict.fromkeys((*old, *new))
+        if _asked(old.get(key)) != _asked(new.get(key))
+    ]
+
+
+def _flat(document: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{place}{key}."))
+        else:
+            flat[f"{place}{key}"] = value
+    return flat
+
+
+def _asked(value: Any) -> Any:
+    """What is not asked for need not be there: false is as good as nothing."""
+    return None if value is False else value
+
+
+def _word(document: Mapping[str, Any], key: str) -> str:
+    return "not there" if document.get(key) is None else repr(document[key])
