@@ -6,7 +6,7 @@ workers need nothing of each other. A stopped trial is told to Optuna with the v
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -14,18 +14,19 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ..blocks.errors import InputError
 from ..trainer.run_folder import EpochRow, RunFolder
 from .curves import Curve, best_so_far
+from .fidelity import Stop
 from .halving import Halving
 from .quantities import QUANTITIES, Direction
-from .stopping import FrontStopper, Stopper, default_rungs
+from .stopping import FrontStopper, Stopper, default_rungs, most_promising
 
 if TYPE_CHECKING:
     from .ledger import Ledger
 
+SPARED = "spared"  # the attribute of a trial that goes on with one that was stopped, to its end
 CURVE = "curve"  # the attribute of a trial that holds its best score until each epoch, up to its last rung
 
-Kind = Literal["none", "front", "halving", "median", "hyperband", "asha"]
-STOPPERS: dict[Kind, Callable[[], Stopper]] = {"front": FrontStopper, "halving": Halving}
-PRUNERS: dict[Kind, Callable[[Sequence[int], int], BasePruner]] = {  # Optuna's own, for a single objective
+STOPPERS: dict[Stop, Callable[[], Stopper]] = {"front": FrontStopper, "halving": Halving}
+PRUNERS: dict[Stop, Callable[[Sequence[int], int], BasePruner]] = {  # Optuna's own, for a single objective
     "median": lambda rungs, epochs: MedianPruner(n_warmup_steps=rungs[0] - 1),
     "hyperband": lambda rungs, epochs: HyperbandPruner(min_resource=rungs[0], max_resource=epochs),
     "asha": lambda rungs, epochs: SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=2),
@@ -35,7 +36,7 @@ Check = Callable[["Ledger", Trial, EpochRow], str]  # is told each epoch; why th
 
 
 def early_stop(
-    kind: Kind, objectives: Mapping[str, Direction], epochs: int, rungs: Sequence[int] | None = None
+    kind: Stop, objectives: Mapping[str, Direction], epochs: int, rungs: Sequence[int] | None = None
 ) -> Check:
     """What a worker is to ask after each epoch of a trial.
 
@@ -77,6 +78,8 @@ class RungCheck:
         # The run folder also has the epochs before the trial was interrupted.
         rows = RunFolder(ledger.folder / "trials" / str(trial.number)).read_metrics()[: row.epoch]
         trial.set_user_attr(CURVE, best_so_far(getattr(one, self.score) for one in rows))
+        if SPARED in trial.user_attrs or "reference" in trial.user_attrs:  # references are there to compare with
+            return ""
         curves = curves_of(ledger.optuna.get_trials(deepcopy=False), ledger.study.objectives)
         own = next(curve for curve in curves if curve.number == trial.number)
         decision = self.stopper.decide(curves, own, row.epoch)
@@ -89,7 +92,7 @@ class PrunerCheck:
 
     pruner: BasePruner
     score: str
-    kind: Kind
+    kind: Stop
 
     def __call__(self, ledger: "Ledger", trial: Trial, row: EpochRow) -> str:
         score = getattr(row, self.score)
@@ -99,11 +102,20 @@ class PrunerCheck:
 
 
 def curves_of(trials: Iterable[FrozenTrial], objectives: Mapping[str, Direction]) -> list[Curve]:
-    """The curves of the trials that have reached a rung, with their costs in the order of the objectives."""
+    """The curves of the trials that have reached a rung, with their costs in the order of the objectives.
+
+    Of one that went on as another, the other's alone.
+    """
+    trials = list(trials)
+    gone_on = {trial.user_attrs.get("continues") for trial in trials}
     curves = []
     for trial in trials:
         known = trial.user_attrs
-        if CURVE not in known or not all(name in known["figures"] for name in objectives if not _trained(name)):
+        if (
+            trial.number in gone_on
+            or CURVE not in known
+            or not all(name in known["figures"] for name in objectives if not _trained(name))
+        ):
             continue
         whole = trial.state is TrialState.COMPLETE and "stopped" not in known
         score = next(name for name in objectives if _trained(name))
@@ -117,6 +129,14 @@ def curves_of(trials: Iterable[FrozenTrial], objectives: Mapping[str, Direction]
             )
         )
     return curves
+
+
+def to_take_up(trials: Sequence[FrozenTrial], objectives: Mapping[str, Direction]) -> FrozenTrial | None:
+    """The stopped trial that is to go on when nothing new is left to try; None where there is none."""
+    gone_on = {trial.user_attrs.get("continues") for trial in trials}
+    stopped = {t.number for t in trials if "stopped" in t.user_attrs and t.number not in gone_on}
+    number = most_promising(curves_of(trials, objectives), stopped)
+    return next((trial for trial in trials if trial.number == number), None)
 
 
 def _trained(name: str) -> bool:
