@@ -108,18 +108,16 @@ def curves_of(trials: Iterable[FrozenTrial], objectives: Mapping[str, Direction]
     """
     trials = list(trials)
     gone_on = {trial.user_attrs.get("continues") for trial in trials}
+    score = next(name for name in objectives if _trained(name))
+    costly = {name: way for name, way in objectives.items() if not _trained(name)}
     curves = []
     for trial in trials:
         known = trial.user_attrs
-        if (
-            trial.number in gone_on
-            or CURVE not in known
-            or not all(name in known["figures"] for name in objectives if not _trained(name))
-        ):
+        measured = CURVE in known and costly.keys() <= known["figures"].keys()
+        if not measured or trial.number in gone_on:
             continue
         whole = trial.state is TrialState.COMPLETE and "stopped" not in known
-        score = next(name for name in objectives if _trained(name))
-        costs = [(known["figures"][name], way) for name, way in objectives.items() if not _trained(name)]
+        costs = [(known["figures"][name], way) for name, way in costly.items()]
         curves.append(
             Curve(
                 number=trial.number,

@@ -36,7 +36,7 @@ STOPPERS: dict[StopName, Callable[[float], Stopper | None]] = {
     "front": lambda eta: FrontStopper(),
     "halving": Halving,
 }
-TRIES = 8  # draws before any candidate that is left is taken
+TRIES = 4  # draws before any candidate that is left is taken
 FREE_IN_A_ROW = 200  # proposals that cost nothing before a strategy counts as having no more to say
 
 

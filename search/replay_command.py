@@ -68,7 +68,7 @@ def replay(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Studies of each strategy, with other seeds.")] = 20,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Epochs in all.  [default: a third of what all that fit would take]")
+        int | None, typer.Option(min=1, help="Epochs in all.  [default: what the whole table took, once]")
     ] = None,
     rungs: Annotated[
         str | None, typer.Option(help="Epochs after which is decided on stopping.  [default: 1/4, 1/2, 3/4]")
@@ -118,7 +118,7 @@ def replay(
         for kind in kinds
         for sampler in _words("--samplers", samplers, SAMPLERS)
     ]
-    epochs = budget or max(len(problem.fitting) * found.epochs // 3, found.epochs)
+    epochs = budget or len(found.results) * found.epochs
     traces = {}
     for strategy in strategies:
         traces[strategy] = [replay_one(problem, strategy, epochs, seed + repeat) for repeat in range(repeats)]

@@ -82,7 +82,9 @@ def test_many_workers_stop_what_is_beaten_each_on_what_it_finds_in_the_storage(
     assert sum(curve.final is None for curve in curves) == sum(bool(why) for _, why in done)
     if stop == "front":  # in truth as foreseen: without noise no member of the front is lost
         for (epochs, why), (cost, luck) in zip(done, candidates, strict=True):
-            assert epochs == EPOCHS or any(c <= cost and c / 20 + l > cost / 20 + luck for c, l in candidates), why
+            assert epochs == EPOCHS or any(
+                c <= cost and c / 20 + other > cost / 20 + luck for c, other in candidates
+            ), why
 
 
 @pytest.mark.parametrize("stop", ["median", "hyperband", "asha"])
