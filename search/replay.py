@@ -2,6 +2,7 @@
 
 import heapq
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -161,7 +163,9 @@ class _Replay:
         self.rng = np.random.default_rng(seed)
         self.stopper = STOPPERS[strategy.stop](problem.eta)
         self.distributions = {name: _distribution(values) for name, values in problem.table.domains.items()}
-        inner = SAMPLERS[strategy.sampler](int(self.rng.integers(2**31)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # that an interface of Optuna's may change
+            inner = SAMPLERS[strategy.sampler](int(self.rng.integers(2**31)))
         sampler = inner
         if strategy.proposals != "any":
             allowed = problem.fitting if strategy.proposals == "fitting" else tuple(problem.table.results)
