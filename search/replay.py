@@ -178,7 +178,9 @@ class _Replay:
 
     def run(self, budget: int) -> Trace:
         spent, steps, shares = 0, [], []
-        under_way = [(0, worker, iter(())) for worker in range(self.problem.workers)]
+        under_way: list[tuple[int, int, Iterator[int]]] = [
+            (0, worker, iter(())) for worker in range(self.problem.workers)
+        ]
         while under_way:
             clock, worker, training = heapq.heappop(under_way)
             epochs = next(training, 0)

@@ -30,7 +30,7 @@ def minimised(points: np.ndarray, corner: float) -> float:
 @given(losses(12), st.sampled_from([4.0, 7.0]))
 def test_it_counts_the_cells_that_are_dominated(points: np.ndarray, corner: float) -> None:
     cells = np.stack(np.meshgrid(*[np.arange(corner)] * points.shape[1]), axis=-1).reshape(-1, points.shape[1])
-    dominated = (points[None] <= cells[:, None]).all(axis=2).any(axis=1)
+    dominated = (points[None] <= cells[:, None]).all(axis=-1).any(axis=-1)
     assert minimised(points, corner) == pytest.approx(dominated.sum())
 
 

@@ -34,7 +34,7 @@ def oracle(curves: list[Curve]) -> FrontStopper:
 
 
 def on_the_front(own: Curve, others: list[Curve]) -> bool:
-    points = [(curve.final, *curve.costs) for curve in (own, *others)]
+    points = [(curve.final or 0.0, *curve.costs) for curve in (own, *others)]
     return 0 in pareto_front(points, ["maximize", "minimize", "minimize"])
 
 
