@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHARE = 0.95  # of the hypervolume of the table's own front, that a search is to reach
+BANDS = 6  # strategies whose bands can be told apart
 RESAMPLES = 2000  # of the bootstrap
 
 Traces = Mapping[Strategy, Sequence[Trace]]  # for each strategy as many, of the same seeds
@@ -86,7 +87,7 @@ def write_traces(path: Path, traces: Traces) -> None:
 
 
 def draw_replay(traces: Traces, budget: int, unit: str, title: str, share: float = SHARE) -> "Figure":
-    """The mean share of the hypervolume over the budget, with a band of one standard deviation to either side."""
+    """The mean share of the hypervolume over the budget, with bands of one standard deviation where they are few."""
     with house_style():
         from matplotlib.figure import Figure
 
@@ -98,12 +99,14 @@ def draw_replay(traces: Traces, budget: int, unit: str, title: str, share: float
             mean, sd = shares.mean(axis=0), shares.std(axis=0)
             colour, dashes = SERIES[index % len(SERIES)], ("-", "--", ":", "-.")[index // len(SERIES) % 4]
             axes.plot(spent, mean, color=colour, linestyle=dashes, linewidth=1.8, label=strategy.label)
+            if len(traces) > BANDS:
+                continue
             axes.fill_between(spent, mean - sd, np.minimum(mean + sd, 1), color=colour, alpha=0.1, linewidth=0)
         axes.axhline(share, color="0.5", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, budget)
         axes.set_xlabel(unit)
-        axes.set_ylabel("Hypervolume, as a share of the table's front's · more is better")
+        axes.set_ylabel("Share of the front's hypervolume · more is better")
         axes.set_title(title)
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
     return figure
