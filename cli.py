@@ -15,7 +15,7 @@ from .scaler.latency_command import latency
 from .scaler.profile_command import profile
 from .scaler.reparam_command import reparam
 from .search import commands as search
-from .search import storage_commands
+from .search import replay_command, storage_commands
 from .search.calibrate_command import calibrate
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
@@ -58,7 +58,13 @@ def options(
 
 search.search_app.command()(calibrate)
 app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
-for command in (storage_commands.repair, storage_commands.extend, storage_commands.serve):
+for command in (
+    storage_commands.repair,
+    storage_commands.extend,
+    storage_commands.serve,
+    replay_command.replay,
+    replay_command.table,
+):
     search.search_app.command()(command)
 app.add_typer(search.search_app, name="search", rich_help_panel="Search and report")
 

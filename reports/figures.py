@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..scaler.documents import written
 from ..scaler.figure_style import BLUE, INK, PALE, PAPER, SERIES, VERMILION, house_style
 from ..search.quantities import QUANTITIES, Direction
 
@@ -87,21 +85,6 @@ def draw_curves(curves: pd.DataFrame, front: Sequence[int], title: str) -> "Figu
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
     return figure
-
-
-def save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, the same bytes for the same figure.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    with house_style():
-        for path in paths:
-            with written(path) as beside:
-                metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-                figure.savefig(beside, format=path.suffix[1:], metadata=metadata)
-    return paths
 
 
 def _step(directions: tuple[Direction, Direction]) -> str:

@@ -14,12 +14,12 @@ import pandas as pd
 
 from ..blocks.errors import InputError
 from ..scaler.documents import read_text, write_text
-from ..scaler.figure_style import PAGE_COLOURS
+from ..scaler.figure_style import PAGE_COLOURS, save
 from ..search.quantities import QUANTITIES
 from ..search.rows import Row, comparable, front
 from ..search.status import StudyRecord
 from ..search.study import SHAPES
-from .figures import Points, draw_curves, draw_front, save
+from .figures import Points, draw_curves, draw_front
 from .frames import curves_frame, markdown, pairs, trained, trials_frame
 from .latency_figure import Timing, draw_latencies
 from .trial_table import trial_table

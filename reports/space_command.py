@@ -44,7 +44,7 @@ def space(
     record = space_record(table, bases)
     pictures: list[Path] = []
     if output:
-        from .figures import save
+        from ..scaler.figure_style import save
         from .space_figure import draw_space
 
         references = {bases.architectures[name].name: bases.reference(name).figures for name in wanted.bases}

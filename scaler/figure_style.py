@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .documents import written
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart with any colour vision; used in this order.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
@@ -59,3 +65,18 @@ def house_style() -> Iterator[None]:
         for name, value in {**RC, "backend": "agg"}.items():
             mpl.rcParams[name] = value  # type: ignore[index]
         yield
+
+
+def save(figure: "Figure", stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes for the same figure.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    with house_style():
+        for path in paths:
+            with written(path) as beside:
+                metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+                figure.savefig(beside, format=path.suffix[1:], metadata=metadata)
+    return paths

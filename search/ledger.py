@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ..blocks.errors import InputError
 from ..scaler.documents import parse
 from .candidates import Candidate
+from .early_stop import CURVE, SPARED, to_take_up
 from .leases import is_dead
 from .rows import Row, State, comparable, write_rows
 from .samplers import Untried
@@ -90,8 +91,12 @@ class Ledger:
     def rows(self) -> list[Row]:
         """Every trial that has begun."""
         trials = self.trials
-        heirs = {trial.user_attrs["continues"]: trial.number for trial in trials if "continues" in trial.user_attrs}
+        heirs = self._heirs()
         return [_row(trial, heirs.get(trial.number)) for trial in trials if trial.state is not TrialState.WAITING]
+
+    def _heirs(self) -> dict[int, int]:
+        """By the number of a trial, that of the one that goes on with it."""
+        return {trial.user_attrs["continues"]: trial.number for trial in self.trials if "continues" in trial.user_attrs}
 
     def row(self, number: int) -> Row:
         """A trial that has begun."""
@@ -102,13 +107,17 @@ class Ledger:
         return sum(
             row.state in ("complete", "stopped", "running")
             or (row.state == "failed" and not row.reason.startswith(INTERRUPTED))
-            for row in self.rows()
-            if row.same_as is None
+            for row in self._rows_once()
         )
 
     def training_seconds(self) -> float:
         """What has been spent on trainings that have ended."""
-        return sum(row.figures.get("seconds", 0.0) for row in self.rows() if row.same_as is None)
+        return sum(row.figures.get("seconds", 0.0) for row in self._rows_once())
+
+    def _rows_once(self) -> list[Row]:
+        """Every training once: none of a result that was taken over, nor a stopped one that has gone on."""
+        heirs = self._heirs()
+        return [r for r in self.rows() if r.same_as is None and not (r.state == "stopped" and r.number in heirs)]
 
     def running(self) -> bool:
         """Whether any worker is at a trial."""
@@ -205,11 +214,20 @@ class Ledger:
             if not whole or not open_:
                 continue
             if _deaths(trial) <= TAKEN_UP:
-                kept = {name: known[name] for name in ("reference", "figures") if name in known}
+                kept = {name: known[name] for name in ("reference", "figures", CURVE, SPARED) if name in known}
                 attributes = {**kept, "continues": trial.number, "deaths": _deaths(trial)}
                 self.optuna.enqueue_trial(values, user_attrs=attributes)
                 mended.append(trial.number)
         return mended
+
+    def take_up_stopped(self) -> int | None:
+        """Enqueue the most promising stopped trial, to go on to its end; gives its number. Only within `exclusive`."""
+        trial = to_take_up(self.trials, self.study.objectives)
+        if trial is None:
+            return None
+        kept = {name: trial.user_attrs[name] for name in ("figures", CURVE)}
+        self.optuna.enqueue_trial(trial.params, user_attrs={**kept, "continues": trial.number, SPARED: True})
+        return trial.number
 
     def before(self, trial: Trial) -> list[int]:
         """The trials that one continues, the latest first."""
@@ -286,10 +304,11 @@ def _row(trial: FrozenTrial, heir: int | None) -> Row:
         goes_on = "" if heir is None else f"; goes on as trial {heir}"
         died = f"crashed: {known.get('died', 'its worker died')}, and so {_deaths(trial)} times in all"
         interrupted = died if _deaths(trial) > TAKEN_UP else f"{INTERRUPTED}{goes_on}"
+    gone_on = f"; goes on as trial {heir}" if "stopped" in known and heir is not None else ""
     return Row(
         number=trial.number,
         state=states.get(trial.state, "failed"),
-        reason=known.get("reason", "") or interrupted,
+        reason=(known.get("reason", "") or interrupted) + gone_on,
         reference=known.get("name", known["reference"]) if "reference" in known else "",
         values=trial.params,
         figures=known.get("figures", {}),

@@ -1,4 +1,4 @@
-"""The Pareto front of any number of objectives, its hypervolume in two, and its knee. Numbers in, numbers out."""
+"""The Pareto front of any number of objectives, and its knee. Numbers in, numbers out."""
 
 from collections.abc import Sequence
 
@@ -19,27 +19,10 @@ def pareto_front(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[
     Raises:
         ValueError: the directions do not fit the columns.
     """
-    losses = _losses(points, directions)
+    losses = as_losses(points, directions)
     valid = np.flatnonzero(~np.isnan(losses).any(axis=1))
     kept = _front_2d(losses[valid]) if losses.shape[1] == 2 else _front(losses[valid])
     return np.sort(valid[kept])
-
-
-def hypervolume(points: ArrayLike, directions: Sequence[Direction], reference: Sequence[float]) -> float:
-    """The exact area that two objectives' points dominate up to a `reference` point; points beyond it add nothing.
-
-    Raises:
-        ValueError: there are not two objectives.
-    """
-    losses = _losses(points, directions)
-    if losses.shape[1] != 2:
-        raise ValueError(f"hypervolume is for two objectives, not {losses.shape[1]}")
-    corner = _losses([reference], directions)[0]
-    inside = losses[(losses < corner).all(axis=1)]
-    front = inside[_front_2d(inside)]
-    front = front[np.lexsort((front[:, 1], front[:, 0]))]
-    heights = np.concatenate(([corner[1]], front[:-1, 1])) - front[:, 1] if len(front) else np.zeros(0)
-    return float(np.sum((corner[0] - front[:, 0]) * heights))
 
 
 def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
@@ -54,12 +37,12 @@ def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
     front = pareto_front(points, directions)
     if not len(front):
         raise ValueError("no point to choose from")
-    losses = _losses(points, directions)[front]
+    losses = as_losses(points, directions)[front]
     low, high = losses.min(axis=0), losses.max(axis=0)
     return int(front[np.argmin(((losses - low) / np.where(high > low, high - low, 1.0)).sum(axis=1))])
 
 
-def _losses(points: ArrayLike, directions: Sequence[Direction]) -> Points:
+def as_losses(points: ArrayLike, directions: Sequence[Direction]) -> Points:
     """Every objective as one to minimise."""
     values = np.asarray(points, dtype=np.float64).reshape(-1, len(directions))
     if set(directions) - {"maximize", "minimize"}:

@@ -14,6 +14,7 @@ from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow
 from .candidates import Bases
 from .coordinator import Crew, Reporter, in_child, pinned, run_crew
+from .early_stop import early_stop
 from .feasible import Feasible
 from .leases import lease
 from .ledger import Ledger
@@ -136,11 +137,12 @@ def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker
         raise InputError(f"{study.name}: recipe: {error}") from error
     Bases(study)  # refuses an unknown base before the data is opened
     study = sealed(study)
+    stopper = early_stop(study.fidelity.stop, study.objectives, recipe.epochs, study.fidelity.rungs)
     where = str(find_device(device))
     dataset = open_study_data(study, say)
     bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study))
     Feasible(study, bases).check()
-    return Worker(study, folder, bases, recipe, where, _here(dataset)), dataset
+    return Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper), dataset
 
 
 def _with_anchors(

@@ -150,6 +150,9 @@ class Worker:
             if ledger.used() < self.study.trials and not self._spent(ledger):
                 if not ledger.exhausted() and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
+                if (number := ledger.take_up_stopped()) is not None:
+                    self.say(f"nothing new is left to try: trial {number}, which was stopped, goes on")
+                    return ledger.ask(pulse.lease.name)
                 why = ledger.sampler.used_up
                 if unfit == UNFIT_IN_A_ROW:
                     why = f"{unfit} candidates in a row were refused or repeats; the space seems used up"

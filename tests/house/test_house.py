@@ -77,6 +77,8 @@ VERBS = [
     "search repair",
     "search extend",
     "search serve",
+    "search replay",
+    "search table",
     "report",
     "demo",
 ]

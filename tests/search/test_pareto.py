@@ -1,10 +1,10 @@
-"""The front against its definition, by brute force; hypervolume against counted cells."""
+"""The front against its definition, by brute force."""
 
 from typing import get_args
 
 import numpy as np
 import pytest
-from catscale.search.pareto import hypervolume, knee, pareto_front
+from catscale.search.pareto import knee, pareto_front
 from catscale.search.quantities import Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,31 +33,6 @@ def brute_force(points: np.ndarray, directions: list[Direction]) -> list[int]:
 def test_the_front_is_what_nothing_dominates(problem: tuple[np.ndarray, list[Direction]]) -> None:
     points, directions = problem
     assert pareto_front(points, directions).tolist() == brute_force(points, directions)
-
-
-@settings(max_examples=150, deadline=None)
-@given(problems(st.just(2)))
-def test_hypervolume_counts_the_cells_that_are_dominated(problem: tuple[np.ndarray, list[Direction]]) -> None:
-    points, directions = problem
-    reference = [-1.0 if way == "maximize" else 7.0 for way in directions]
-    losses = points * [-1 if way == "maximize" else 1 for way in directions]
-    corner = np.array(reference) * [-1 if way == "maximize" else 1 for way in directions]
-    cells = [
-        (x, y)
-        for x in np.arange(-6, corner[0])
-        for y in np.arange(-6, corner[1])
-        if any((loss <= (x, y)).all() for loss in losses)
-    ]
-    assert hypervolume(points, directions, reference) == len(cells)
-
-
-def test_a_point_beyond_the_reference_adds_nothing() -> None:
-    assert hypervolume([[2, 0.1], [9, 0.9]], ["minimize", "maximize"], [5, 0.0]) == pytest.approx(0.3)
-
-
-def test_hypervolume_is_for_two_objectives() -> None:
-    with pytest.raises(ValueError, match="two objectives, not 3"):
-        hypervolume([[1, 2, 3]], ["minimize", "minimize", "minimize"], [4, 4, 4])
 
 
 def test_the_knee_is_furthest_from_the_line_between_the_ends() -> None:
