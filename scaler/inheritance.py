@@ -11,9 +11,12 @@ Place = tuple[list[int], list[int], list[int]]  # rows and columns of the larger
 def copy_conv(ours: ConvLayer | RepConvLayer, theirs: ConvLayer | RepConvLayer, parts: list[Place]) -> int:
     """Copy weights and batch norms; how many parameters that is."""
     count = 0
-    pairs = [(ours.dense, theirs.dense), (ours.point, theirs.point)] if isinstance(theirs, RepConvLayer) else []  # type: ignore[union-attr]
+    pairs: list[tuple[nn.Conv2d, nn.Conv2d]]
     if isinstance(theirs, ConvLayer):
         pairs = [(ours.conv if isinstance(ours, ConvLayer) else ours.dense, theirs.conv)]
+    else:
+        assert isinstance(ours, RepConvLayer)
+        pairs = [(ours.dense, theirs.dense), (ours.point, theirs.point)]
     for conv, other in pairs:
         for rows, columns, own in parts:
             conv.weight[rows] = 0
