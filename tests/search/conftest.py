@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from catscale.scaler.latency.protocol import Protocol
 from catscale.trainer.data.shapes import make_shapes
 
 TINY: dict[str, Any] = {
@@ -47,3 +48,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep decoded images out of the user's cache; processes that tests start are known by it too."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def brief_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time each candidate for a moment only, and take whatever figure comes of it."""
+    brief = Protocol(runs=5, most_runs=5, most_warm_up=3, cap_s=0.1, widest_interval=100.0)
+    monkeypatch.setattr("catscale.scaler.latency.architectures.SEARCHING", brief)

@@ -109,16 +109,14 @@ def test_what_does_not_fit_is_refused(stop: Stop, objectives: Any, rungs: Any, w
         early_stop(stop, objectives, EPOCHS, rungs)
 
 
+@pytest.mark.usefixtures("brief_latency")
 def test_a_study_stops_half_and_goes_on_with_them_when_nothing_new_is_left(tmp_path: Path) -> None:
     make_shapes(tmp_path / "data", train=8, val=4, test=0, size_px=64)
     (tmp_path / "base.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
     (tmp_path / "halved.yaml").write_text(STUDY)
     study = load_study(tmp_path / "halved.yaml")
     said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WARM_UP_RUNS": (1, 2), "ATTEMPTS": 1, "TIMED_S": 0.1}.items():
-            patch.setattr(f"catscale.scaler.latency.{name}", value)
-        rows = run_study(study, tmp_path / "folder", device="cpu", say=said.append)
+    rows = run_study(study, tmp_path / "folder", device="cpu", say=said.append)
     stopped = [row for row in rows if row.state == "stopped"]
     complete = [row for row in rows if row.state == "complete"]
     assert stopped

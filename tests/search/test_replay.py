@@ -133,14 +133,12 @@ def test_every_sampler_keeps_within_the_budget(table: Table, sampler: Any) -> No
         assert max(trace.spent) <= 15 * EPOCHS
 
 
+@pytest.mark.usefixtures("brief_latency")
 def test_real_studies_become_a_table(tmp_path: Path, cli: Callable[..., Any]) -> None:
     make_shapes(tmp_path / "data", train=8, val=4, test=0, size_px=64)
     (tmp_path / "base.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WARM_UP_RUNS": (1, 2), "ATTEMPTS": 1, "TIMED_S": 0.1}.items():
-            patch.setattr(f"catscale.scaler.latency.{name}", value)
-        (tmp_path / "study.yaml").write_text(STUDY)
-        run_study(load_study(tmp_path / "study.yaml"), tmp_path / "seed0", device="cpu")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    run_study(load_study(tmp_path / "study.yaml"), tmp_path / "seed0", device="cpu")
     shutil.copytree(tmp_path / "seed0", tmp_path / "seed1")
     stored = tmp_path / "seed1" / "study.yaml"
     stored.write_text(stored.read_text().replace("seed: 0", "seed: 1"))
