@@ -13,9 +13,10 @@ NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # words of Linux's list of a 
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 arithmetic of its own; emulated on a processor it takes six times float32's time.
+    """Whether the device has bfloat16 arithmetic of its own.
 
-    A processor that does not tell (no Linux) counts as one without.
+    Emulated on a processor it takes several times float32's time. A processor that does not tell (no Linux) counts as
+    one without.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -40,7 +40,8 @@ def optimised(
 
     Everywhere: weights and images channels-last, sums in place where nothing else reads their part, nested max pools
     each from the smaller one. On x86 processors run by torch: weights in oneDNN's layout, activations within the
-    convolutions. Each is a gain in `make bench`. Outputs are the deploy model's to rounding.
+    convolutions. Pools gain 2 to 8 %; sums 7 % of a residual model in bfloat16, in float32 nothing beyond noise; all of
+    it together is in `make bench`. Outputs are the deploy model's to rounding.
 
     Raises:
         InputError: the device computes the format slowly, or has no such runtime.
