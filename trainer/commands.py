@@ -144,17 +144,22 @@ def _train(
     loggers: list[str],
     pictures: bool,
 ) -> None:
-    from ..scaler.architecture import check_size
     from ..scaler.zoo import load
     from .companions import accompanied
     from .data.leaks import leak_warnings
     from .data.sources import open_dataset
-    from .preflight import check_training, rank_from_environment, size_from_environment, under_torchrun
+    from .preflight import (
+        check_training,
+        check_training_size,
+        rank_from_environment,
+        size_from_environment,
+        under_torchrun,
+    )
     from .run_folder import RunFolder, load_run
 
     base = load(ref)
     size = base.size if size is None else size
-    check_size(size, base.strides[-1], base.name)
+    check_training_size(size, base)
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.

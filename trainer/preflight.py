@@ -59,15 +59,25 @@ def under_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def check_training_size(size_px: int, arch: Architecture) -> None:
+    """Hold an input size against the largest stride; batch norm needs more than one cell of it.
+
+    Raises:
+        InputError: it is too small, or not a multiple.
+    """
+    least = 2 * arch.strides[-1]
+    if 0 < size_px < least:
+        raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {least} or more")
+    check_size(size_px, arch.strides[-1], arch.name)
+
+
 def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
     """Hold architecture and data against each other.
 
     Raises:
         InputError: the size is none for this architecture, the classes differ, or there is nothing to learn or measure.
     """
-    check_size(size_px, arch.strides[-1], arch.name)
-    if size_px < 2 * arch.strides[-1]:
-        raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {2 * arch.strides[-1]} or more")
+    check_training_size(size_px, arch)
     if arch.classes != len(dataset.classes):
         raise InputError(
             f"{arch.name} has {arch.classes} classes, {dataset.source} has {len(dataset.classes)} "

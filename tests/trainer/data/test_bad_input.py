@@ -176,7 +176,7 @@ def test_a_good_set_has_no_problem_in_either_format(data: Path, run: Run) -> Non
     [
         ("--recipe mine.yaml --size 64", "anchors: 2 levels of anchors for 3 levels of the pyramid; give a list"),
         ("--anchors new --size 64", "p5.yaml with overrides: anchors: give auto, keep, or for each level its widths"),
-        ("--size 16", "size 16 is not a multiple of the largest stride, 32; use 32"),
+        ("--size 16", "size 16 leaves a single cell; use 64 or more"),
     ],
 )
 def test_anchors_and_sizes_that_do_not_fit_are_refused(data: Path, run: Run, words: str, message: str) -> None:
