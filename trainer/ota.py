@@ -17,12 +17,14 @@ from .assigners import Head, Positives, level_candidates
 from .boxes import decode
 
 # Numbers in a matrix at a time: on a CPU what its caches hold, on a GPU what keeps it busy. Memory is a few times this.
-CHUNK = {"cpu": 2**18, "cuda": 2**23}
+CHUNK = {"cpu": 3 * 2**17, "cuda": 2**23}
 
 # Logits are held within these, so that no power of e leaves float32; a probability below e^-40 is e^-40.
 LOWEST, HIGHEST = -40.0, 80.0
 
 MINOR = 2**29 - 1  # the bits of a float64 that a float32 leaves empty
+
+DEAR = 1e30  # the cost of padding: above every other, and finite, so that its key is a number too
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def _match(
     """
     images, width = chosen.shape
     base, log_odds = _class_costs(columns.logits, chosen)
-    base = base.masked_fill(chosen == columns.logits.shape[0] - 1, torch.inf)[:, None]
+    base = base.masked_fill(chosen == columns.logits.shape[0] - 1, DEAR)[:, None]
     boxes = columns.corners.index_select(1, chosen.flatten()).view(4, images, 1, width)
 
     takers = torch.zeros_like(chosen)
@@ -173,7 +175,8 @@ def _match(
     for start in range(0, labels.shape[1], step):
         rows = slice(start, start + step)
         overlap = _overlaps(corners[:, rows], boxes)
-        top = overlap.topk(min(top_k, width), dim=2, sorted=False).values
+        bits = overlap.view(torch.int32)  # of numbers that are not negative they sort alike, and faster
+        top = bits.topk(min(top_k, width), dim=2, sorted=False).values.view(torch.float32)
         k = top.sum(dim=2).long().clamp(1, top.shape[2]) * real[:, rows]
         cost = log_odds(labels[:, rows]).add_(overlap.add_(1e-8).log_(), alpha=3)
         torch.sub(base, cost, out=cost)
@@ -183,14 +186,19 @@ def _match(
         key = cost.double().view(torch.int64)
         place = torch.arange(key[0].numel(), device=key.device).view(key[0].shape)
         key += place
-        index = key.topk(top.shape[2], dim=2, largest=False).indices
-        takes = torch.arange(top.shape[2], device=key.device) < k[..., None]
+        most = (
+            int(k.max().clamp(min=1)) if key.device.type == "cpu" else top.shape[2]
+        )  # another device is not waited for
+        index = key.topk(most, dim=2, largest=False).indices
+        takes = torch.arange(most, device=key.device) < k[..., None]
         number = torch.arange(start, start + key.shape[1], device=key.device)[:, None]
         takers.scatter_add_(1, index.flatten(1), takes.flatten(1).long())
         taker.scatter_reduce_(1, index.flatten(1), number.where(takes, -1).flatten(1), "amax")
 
-        least = key.amin(dim=1)
-        winner = (least & MINOR).div(width, rounding_mode="floor") + start
+        least = key.view(torch.float64).amin(dim=1).view(torch.int64)  # as floats five times as fast as whole numbers
+        winner = (least & MINOR).div(width, rounding_mode="floor").clamp_(
+            max=key.shape[1] - 1
+        ) + start  # NaN has no place
         least = least & ~MINOR
         best, lowest = winner.where(least < lowest, best), torch.minimum(least, lowest)
     return best.where(takers > 1, taker)

@@ -120,6 +120,7 @@ def test_loss(capsys) -> None:  # type: ignore[no-untyped-def]
         for name, assignment in assignments.items()
     }
     lines: list[str] = []
+    ratios: list[float] = []
     for objects, original in ORIGINAL_MS.items():
         targets = targets_of(objects)
         times: dict[str, list[float]] = {name: [] for name in losses}
@@ -146,10 +147,11 @@ def test_loss(capsys) -> None:  # type: ignore[no-untyped-def]
         lines.append(f"{objects:4} {'the original':16} {original:9.1f} (quoted)")
         totals = [losses[name]({"lead": maps}, targets).total for name in ("OTA", SLOW)]
         torch.testing.assert_close(*totals, rtol=1e-3, atol=0)
-        assert work["OTA"] <= 2 * work["plain"]
+        ratios.append(work["OTA"] / work["plain"])
     torch.set_num_threads(threads)
     with capsys.disabled():
         print(f"\nLoss forward, batch {BATCH}, {SIZE_PX} px, {CLASSES} classes, {ROUNDS} interleaved rounds, 2 threads")
         columns = ("least", "x plain", "CPU ms", "x plain", "peak MB")
         print(f"{'objects an image':21} {'median ms':>9}" + "".join(f" {column:>8}" for column in columns))
         print("\n".join(lines))
+    assert max(ratios) <= 2
