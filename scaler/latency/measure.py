@@ -33,6 +33,9 @@ class Subject:
     prepare: Callable[[Protocol], Prepared]
 
 
+DISTURBING = 0.1  # cores' worth of other work from which it is spoken of
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What came of one graph, and everything that says how."""
@@ -74,12 +77,17 @@ class Measurement:
         width, widest = self.summary.width, self.protocol.widest_interval
         if width <= widest:
             return None
-        load = self.conditions.foreign_load if self.conditions else None
-        busy = f"; other work took {load:.1f} cores meanwhile" if load and load >= 0.1 else ""
+        busy = f"; {self.disturbed}" if self.disturbed else ""
         return (
             f"the interval of its median is {width:.1%} wide after {self.summary.runs} runs, {widest:.1%} is asked"
             f"{busy}; stop other work, take more --runs or a wider --interval"
         )
+
+    @property
+    def disturbed(self) -> str | None:
+        """What else was at work, in words: a steady disturbance leaves the interval narrow and the figure too long."""
+        load = self.conditions.foreign_load if self.conditions else None
+        return f"other work took {load:.1f} cores meanwhile" if load and load >= DISTURBING else None
 
     @property
     def accepted(self) -> bool:

@@ -37,6 +37,8 @@ def print_measurements(measurements: Sequence[Measurement]) -> None:
             err.print(f"{at}: failed: {measured.failure}", markup=False)
         elif measured.refusal:
             err.print(f"{at}: refused: {measured.refusal}", markup=False)
+        elif measured.disturbed:
+            err.print(f"{at}: {measured.disturbed}; the figure may be too long", markup=False)
     for line in dict.fromkeys(m.conditions.unread for m in measurements if m.conditions and m.conditions.unread):
         err.print(line, markup=False)
 

@@ -134,6 +134,16 @@ def test_what_could_be_read_with_one_more_package_is_said(
     assert capsys.readouterr().err.count("install catscale[nvml]") == 1
 
 
+def test_a_steady_disturbance_leaves_the_interval_narrow_and_is_said(
+    measured: Callable[..., Measurement], capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = Conditions(clocks_mhz=None, memory_clocks_mhz=None, throttle=None, foreign_load=0.95)
+    print_measurements([measured(conditions=busy), measured(name="two")])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "too long" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith(": other work took 0.9 cores meanwhile; the figure may be too long")
+
+
 @pytest.mark.parametrize(("share", "length"), [(1.0, 24), (0.5, 12), (0.0, 1)])
 def test_bars_are_as_long_as_what_they_show(share: float, length: int) -> None:
     assert len(bar(share)) == length
