@@ -102,9 +102,9 @@ def dry_run(study: Study, device: str = "auto", say: Callable[[str], None] = lam
 def share_that_fits(study: Study, feasible: Feasible) -> Share:
     """How much of a space can be built and keeps its bounds: exactly of a small one, otherwise from a sample."""
     table = feasible.table
-    if feasible.finite and not feasible.bases.beyond_counts:
-        share = len(table.within) / table.looked_at
-        return Share(len(table.within), table.looked_at, True, share, share)
+    if feasible.finite and (not feasible.bases.beyond_counts or table.looked_at <= DRAWN):
+        fit = sum(1 for _ in feasible.left(()))
+        return Share(fit, table.looked_at, True, fit / table.looked_at, fit / table.looked_at)
     rng = np.random.default_rng(study.seed)
     fit = sum(not feasible.reason(_drawn(study, rng)) for _ in range(DRAWN))
     interval = binomtest(fit, DRAWN).proportion_ci(method="wilson")

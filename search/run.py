@@ -140,7 +140,7 @@ def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker
     stopper = early_stop(study.fidelity.stop, study.objectives, recipe.epochs, study.fidelity.rungs)
     where = str(find_device(device))
     dataset = open_study_data(study, say)
-    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study))
+    bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study, say))
     Feasible(study, bases).check()
     return Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper), dataset
 
