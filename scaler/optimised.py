@@ -49,20 +49,27 @@ def optimised(
     where = torch.device(device)
     check_runtime(runtime, where)
     number_format = quick_dtype(dtype, where)
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
-    fast.to(where, number_format).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    cascade_pools(fast)
-    add_in_place(fast)
+    fast = made_fast(copy.deepcopy(model), where, number_format, runtime)
     run: Callable[[Tensor], Tensor] = fast
     match runtime:
-        case "torch":
-            if where.type == "cpu" and onednn.works(number_format):
-                onednn.fuse(fast)
         case "compile":
             run = Compiled(torch.compile(fast))
         case "cuda-graph":
             run = CudaGraphs(fast)
     return Optimised(run, where, number_format)
+
+
+def made_fast(
+    model: fx.GraphModule, device: torch.device, number_format: torch.dtype, runtime: Runtime
+) -> fx.GraphModule:
+    """The module that `optimised` has a runtime run, of channels-last images: `model` itself, put on the device."""
+    model.eval().requires_grad_(False)
+    model.to(device, number_format).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    cascade_pools(model)
+    add_in_place(model)
+    if runtime == "torch" and device.type == "cpu" and onednn.works(number_format):
+        onednn.fuse(model)
+    return model
 
 
 def check_runtime(runtime: Runtime, device: torch.device) -> None:
@@ -98,21 +105,23 @@ class CudaGraphs:
         if images.shape not in self.recorded:
             if len(self.recorded) == MOST_SHAPES:
                 return self.model(images)
-            self.recorded[images.shape] = self._record(images)
+            self.recorded[images.shape] = recorded(self.model, images)
         graph, read, written = self.recorded[images.shape]
         read.copy_(images)
         graph.replay()
         return written.clone()  # the next replay writes there again
 
-    @torch.inference_mode()
-    def _record(self, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        read, graph = images.clone(), torch.cuda.CUDAGraph()
-        beside = torch.cuda.Stream(images.device)  # capturing wants the first runs beside the main stream
-        beside.wait_stream(torch.cuda.current_stream(images.device))
-        with torch.cuda.stream(beside):
-            for _ in range(BEFORE_CAPTURE):
-                self.model(read)
-        torch.cuda.current_stream(images.device).wait_stream(beside)
-        with torch.cuda.graph(graph):
-            written = self.model(read)
-        return graph, read, written
+
+@torch.inference_mode()
+def recorded(model: nn.Module, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+    """A forward as a CUDA graph, and the memory that its replay reads and writes."""
+    read, graph = images.clone(), torch.cuda.CUDAGraph()
+    beside = torch.cuda.Stream(images.device)  # capturing wants the first runs beside the main stream
+    beside.wait_stream(torch.cuda.current_stream(images.device))
+    with torch.cuda.stream(beside):
+        for _ in range(BEFORE_CAPTURE):
+            model(read)
+    torch.cuda.current_stream(images.device).wait_stream(beside)
+    with torch.cuda.graph(graph):
+        written = model(read)
+    return graph, read, written

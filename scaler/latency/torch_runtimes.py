@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx
 
 from ...blocks.errors import InputError
 from ..architecture import Architecture
 from ..build import build
 from ..devices import find_device
+from ..optimised import Runtime, made_fast, recorded
 from ..suppression import Detections, suppress
 from .clocks import CpuCaches, cpu_ms
 from .conditions import cpu_name
@@ -21,7 +22,6 @@ from .stamp import RuntimeFacts
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 CANDIDATES, BOXES_PER_OBJECT = 300, 10  # boxes of each image that the suppression has to choose from
-BEFORE_CAPTURE = 3
 CONF, IOU, MAX_DET = 0.25, 0.45, 300  # as `catscale predict`
 SEED = 0
 
@@ -30,7 +30,7 @@ SEED = 0
 class TorchRuntime:
     """A runtime of torch: `torch` (eager), `compile` or `cuda-graph`."""
 
-    name: str
+    name: Runtime
 
     def find_device(self, device: str) -> str:
         found = find_device(device)
@@ -95,18 +95,27 @@ class TorchRuntime:
         self, architecture: Architecture, protocol: Protocol, device: torch.device, dtype: torch.dtype
     ) -> tuple[Callable[[], Any], Tensor]:
         """What runs the deploy graph, and the images (B, 3, H, W) that it reads."""
-        assert protocol.size
-        form = torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
-        model = build(architecture, "deploy").eval().requires_grad_(False)
-        model = model.to(device, dtype).to(memory_format=form)  # type: ignore[call-overload]
-        shape = (protocol.batch, 3, protocol.size, protocol.size)
-        images = torch.rand(shape, device=device, dtype=dtype).to(memory_format=form)
+        model, images = deployed(architecture, protocol, device, dtype, self.name)
         if self.name == "cuda-graph":
-            return _captured(model, images), images
+            graph, read, written = recorded(model, images)
+            return (lambda: (graph.replay(), written)), read
         run: Any = torch.compile(model) if self.name == "compile" else model
         with torch.inference_mode():
             run(images)  # compiling is no part of the warm-up
         return (lambda: run(images)), images
+
+
+def deployed(
+    architecture: Architecture, protocol: Protocol, device: torch.device, dtype: torch.dtype, runtime: Runtime
+) -> tuple[fx.GraphModule, Tensor]:
+    """The deploy model as `predict` runs it, weights fresh, and images (B, 3, H, W); plain where not channels-last."""
+    assert protocol.size
+    model = build(architecture, "deploy")
+    images = torch.rand(protocol.batch, 3, protocol.size, protocol.size, device=device, dtype=dtype)
+    if protocol.memory_format == "channels_last":
+        images = images.to(memory_format=torch.channels_last)
+        return made_fast(model, device, dtype, runtime), images
+    return model.eval().requires_grad_(False).to(device, dtype), images
 
 
 @dataclass(frozen=True)
@@ -169,20 +178,6 @@ def drawn_boxes(architecture: Architecture, batch: int, size: int) -> Tensor:
 
 def _suppressed(boxes: Tensor) -> list[Detections]:
     return suppress(boxes, conf=CONF, iou=IOU, max_det=MAX_DET, multi_label=False)
-
-
-def _captured(model: nn.Module, images: Tensor) -> Callable[[], None]:
-    """A forward recorded once, after runs beside the main stream as capturing wants it, and replayed."""
-    beside = torch.cuda.Stream(images.device)
-    beside.wait_stream(torch.cuda.current_stream(images.device))
-    with torch.inference_mode(), torch.cuda.stream(beside):
-        for _ in range(BEFORE_CAPTURE):
-            model(images)
-    torch.cuda.current_stream(images.device).wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.inference_mode(), torch.cuda.graph(graph):
-        model(images)
-    return graph.replay
 
 
 def _cuda_ms(call: Callable[[], object], device: torch.device) -> float:

@@ -17,11 +17,11 @@ from torch.fx.node import map_arg
 
 from ...blocks.errors import InputError
 from ..architecture import Architecture
-from ..build import build
 from ..latency.protocol import Protocol
-from ..latency.torch_runtimes import DTYPES
+from ..latency.torch_runtimes import DTYPES, deployed
+from ..optimised import Runtime
 
-RUNTIME = "torch"  # the one whose layers run one after another as they stand in the graph
+RUNTIME: Runtime = "torch"  # the one whose layers run one after another as they stand in the graph
 
 Clock = Callable[[], Any]
 Step = tuple[fx.Node, Callable[..., Any], tuple[fx.Node, ...]]  # a call, and the values that nobody reads after it
@@ -41,13 +41,7 @@ class LayerClock:
     @classmethod
     def of(cls, architecture: Architecture, protocol: Protocol) -> Self:
         """A clock in the deploy model of an architecture, by a settled protocol with a size."""
-        assert protocol.size
-        device, dtype = torch.device(protocol.device), DTYPES[protocol.dtype]
-        form = torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
-        model = build(architecture, "deploy").eval().requires_grad_(False)
-        model = model.to(device, dtype).to(memory_format=form)  # type: ignore[call-overload]
-        images = torch.rand(protocol.batch, 3, protocol.size, protocol.size, device=device, dtype=dtype)
-        return cls(model, images.to(memory_format=form))
+        return cls(*deployed(architecture, protocol, torch.device(protocol.device), DTYPES[protocol.dtype], RUNTIME))
 
     def __post_init__(self) -> None:
         self.steps = list(_steps(self.model))

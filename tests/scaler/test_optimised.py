@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from operator import add as _add
 from operator import iadd as _iadd
+from pathlib import Path
 from typing import Any
 
 import catscale
@@ -143,7 +144,13 @@ def test_plain_layers_stay_where_onednn_lacks_them(monkeypatch: pytest.MonkeyPat
 
 
 def processor(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
-    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: f"flags : fpu {flags}\n")
+    read = Path.read_text
+
+    def read_text(path: Path, *arguments: Any, **options: Any) -> str:
+        said = f"flags : fpu {flags}\n"
+        return said if str(path) == "/proc/cpuinfo" else read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
 
 
 def test_bfloat16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ def test_a_space_is_measured_and_its_other_candidates_predicted(tmp_path: Path) 
     lines: list[str] = []
     table = calibrate(chosen, Protocol(threads=1), runs=2, passes=1, say=lines.append)
     assert {one.fingerprint for one in table.networks} == {one.fingerprint for one in chosen}
-    assert lines == ["calibrate: pass 1 of 1, network 8 of 8"]
+    # Another test may have been at the device, which is said too.
+    assert [line for line in lines if "is busy with" not in line] == ["calibrate: pass 1 of 1, network 8 of 8"]
     assert {key for one in chosen for _, key in layers_of(one.graph("deploy"), one.size)} == set(table.layers_ms)
     table.write(tmp_path / "table.json")
     found = LatencyTable.load(tmp_path / "table.json").predict(chosen[0])
