@@ -6,19 +6,19 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from .curves import Curve
 from .halving import Halving
 from .hypervolume import hypervolume
 from .quantities import Direction
+from .replay_sampler import Among, Exhausted, combination, distribution
 from .replay_table import Combination, Table, quantity_of
 from .stopping import FrontStopper, Stopper, most_promising
 
@@ -38,7 +38,6 @@ STOPPERS: dict[StopName, Callable[[float], Stopper | None]] = {
     "front": lambda eta: FrontStopper(),
     "halving": Halving,
 }
-TRIES = 4  # draws before any candidate that is left is taken
 FREE_IN_A_ROW = 200  # proposals that cost nothing before a strategy counts as having no more to say
 
 
@@ -162,7 +161,7 @@ class _Replay:
         self.problem, self.strategy = problem, strategy
         self.rng = np.random.default_rng(seed)
         self.stopper = STOPPERS[strategy.stop](problem.eta)
-        self.distributions = {name: _distribution(values) for name, values in problem.table.domains.items()}
+        self.distributions = {name: distribution(values) for name, values in problem.table.domains.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # that an interface of Optuna's may change
             inner = SAMPLERS[strategy.sampler](int(self.rng.integers(2**31)))
@@ -214,7 +213,7 @@ class _Replay:
                 trial = self.study.ask(self.distributions)
             except Exhausted:
                 return None
-            values = _combination(self.problem.table, trial.params)
+            values = combination(self.problem.table, trial.params)
             if values in self.problem.table.results:
                 return trial, values
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -259,75 +258,3 @@ class _Replay:
         self.study.tell(
             trial, [score if name == self.problem.score else costs[name] for name in self.problem.objectives]
         )
-
-
-class Exhausted(Exception):
-    """Every allowed candidate has been proposed."""
-
-
-class Among(BaseSampler):
-    """A sampler's proposals, drawn again until one is new and among the allowed; then any of those that is left."""
-
-    def __init__(
-        self,
-        allowed: Sequence[Combination],
-        table: Table,
-        inner: BaseSampler,
-        distributions: Mapping[str, BaseDistribution],
-        rng: np.random.Generator,
-    ) -> None:
-        self.left = dict.fromkeys(allowed)
-        self.table, self.inner, self.distributions, self.rng = table, inner, dict(distributions), rng
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.distributions
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        for _ in range(TRIES):
-            proposal = self._draw(study, trial)
-            values = _combination(self.table, proposal)
-            if values in self.left:
-                del self.left[values]
-                return proposal
-        if not self.left:
-            raise Exhausted
-        values = list(self.left)[self.rng.integers(len(self.left))]
-        del self.left[values]
-        return {
-            name: self.table.domains[name].index(value) if isinstance(kind, IntDistribution) else value
-            for (name, kind), value in zip(self.distributions.items(), values, strict=True)
-        }
-
-    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-        raise AssertionError(f"{param_name} is part of every proposal")
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self.inner.after_trial(study, trial, state, values)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self.inner.before_trial(study, trial)
-
-    def _draw(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        joint = self.inner.sample_relative(study, trial, self.inner.infer_relative_search_space(study, trial))
-        return {
-            name: joint[name] if name in joint else self.inner.sample_independent(study, trial, name, distribution)
-            for name, distribution in self.distributions.items()
-        }
-
-
-def _distribution(values: tuple[Any, ...]) -> BaseDistribution:
-    """Numbers by their place in order, as a study's steps are; words as choices."""
-    if all(isinstance(value, int | float) for value in values):
-        return IntDistribution(0, len(values) - 1)
-    return CategoricalDistribution(values)
-
-
-def _combination(table: Table, params: Mapping[str, Any]) -> Combination:
-    return tuple(
-        domain[params[name]] if all(isinstance(value, int | float) for value in domain) else params[name]
-        for name, domain in table.domains.items()
-    )

@@ -83,11 +83,9 @@ class Untried(BaseSampler):
         if self.among is not None and self.among.finite:
             yield from self.among.left(tried)
             return
-        bases = [{BASE: base} for base in self.study.bases] if BASE in self.distributions else [{}]
-        for base, values in product(bases, self.study.space.combinations()):
-            found = {**base, **values}
-            if combination(found) not in tried and not self._refused(found):
-                yield found
+        for values in self._everything():
+            if combination(values) not in tried and not self._refused(values):
+                yield values
 
     def exhausted(self, study: optuna.Study) -> bool:
         """Whether every combination of a finite space that fits has been tried."""
@@ -136,14 +134,14 @@ class Untried(BaseSampler):
             return next(self.untried(tried), {})
         left = list(self.untried(tried))
         order = np.random.default_rng(self.study.sampler.seed).permutation(self.study.combinations or 0)
-        rank = {key: place for place, key in zip(order, self._everything(), strict=True)}
+        rank = {combination(values): place for place, values in zip(order, self._everything(), strict=True)}
         return min(left, key=lambda values: rank[combination(values)], default={})
 
-    def _everything(self) -> Iterator[Combination]:
+    def _everything(self) -> Iterator[dict[str, Any]]:
         """Every combination of the space in order, whether it fits or not."""
         bases = [{BASE: base} for base in self.study.bases] if BASE in self.distributions else [{}]
         for base, values in product(bases, self.study.space.combinations()):
-            yield combination({**base, **values})
+            yield {**base, **values}
 
     def _any(self, tried: set[Combination], rng: np.random.Generator) -> dict[str, Any]:
         """One at random that fits and is new, or at least fits, or at least is one."""

@@ -21,20 +21,10 @@ from catscale.trainer.recipe import load_recipe
 from catscale.trainer.run_folder import RunFacts, RunFolder, load_run
 from PIL import Image
 
+from ..scaler.latency.small_detector import YAML
+
 CLASSES = ("Zelle", "'quoted\"", "Größe µ")
-SMALL = """\
-name: 'small \"\"\" + print(1) + \"\"\"'
-size: 64
-classes: 3
-anchors: [[10, 13, 16, 30], [30, 61, 62, 45]]
-nodes:
-  stem: {reorg: {}}
-  p2: {conv: {out: 8, kernel: 3, stride: 2}}
-  p3: {rep_conv: {out: 8, stride: 2}}
-  p4: {conv: {out: 8, kernel: 3, stride: 2}}
-  top: {top_down: {out: 8}, from: [p4, p3]}
-heads: [top, p4]
-"""
+SMALL = YAML.replace("name: small", 'name: \'small """ + print(1) + """\'')
 INPUTS = [(1, 3, 64, 64), (3, 3, 96, 160)]
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
