@@ -74,7 +74,7 @@ def block_times(architecture: Architecture, protocol: Protocol, *, say: Say = la
 
     whole = subject(architecture, runtime, protocol.size)
     (found,) = measure([replace(whole, prepare=clocked)], protocol, runtime, say=say)
-    if why := found.failure or found.refusal:
+    if why := found.failure or (f"refused: {found.refusal}" if found.refusal else None):
         raise CatscaleError(f"{architecture.name}: {why}")
     runs = clocks[0].layers_ms[-len(found.samples_ms) :]
     layers_ms = {name: median(run[name] for run in runs) for name in runs[0]}
