@@ -82,7 +82,7 @@ def in_child(environment: dict[str, str] | None = None) -> Attempt:
             task,
             on_figures,
             on_epoch,
-            stopping=lambda: pulse.asked,
+            stopping=lambda: pulse.stopping,
             lost=lambda: pulse.lost,
             lease=pulse.lease.descriptor,
             environment=environment,
@@ -145,15 +145,16 @@ class Reporter:
     rows: list[Row] = field(default_factory=list)
 
     def __call__(self) -> None:
-        rows = self.ledger.rows()
+        now = self.ledger.standing()
+        rows = now.rows
         if rows == self.rows:
             return
         self.rows = rows
-        self.ledger.write()
+        self.ledger.write(rows)
         for row in rows:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
-                self.say(trial_line(self.ledger.study, row, self.ledger.used()))
+                self.say(trial_line(self.ledger.study, row, now.used))
 
 
 def _job(worker: Worker, crew: Crew, slot: int, run: str, storage: str | None, starter: int | None) -> Job:

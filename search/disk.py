@@ -7,8 +7,8 @@ from pathlib import Path
 from ..blocks.errors import CatscaleError, InputError
 from ..trainer.data.disk import free_disk_bytes
 from ..trainer.run_folder import RunFolder
-from .ledger import INTERRUPTED
 from .rows import Row, comparable, front
+from .standing import INTERRUPTED
 from .study import Study
 
 # Bytes on the disk for each weight while a training runs: two files of weights (4), a state of weights, average,

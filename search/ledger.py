@@ -1,7 +1,9 @@
 """The trials of a study in Optuna's storage, and what became of each."""
 
+import math
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -16,15 +18,14 @@ from ..blocks.errors import InputError
 from ..scaler.documents import parse
 from .candidates import Candidate
 from .early_stop import CURVE, SPARED, to_take_up
-from .leases import is_dead
-from .rows import Row, State, comparable, write_rows
+from .leases import BEAT_S, is_dead
+from .outcomes import SINCE
+from .rows import Row, comparable, write_rows
 from .samplers import Untried
+from .standing import SPENT, TAKEN_UP, Standing, deaths
 from .storages import close_storage, exclusive, open_storage
 from .stored_study import differences, document
 from .study import Study
-
-INTERRUPTED = "interrupted"  # how the reason begins of a failed trial that did not fail
-TAKEN_UP = 3  # times that a trial is taken up again whose process died, before the trial counts as what kills it
 
 
 class Ledger:
@@ -36,6 +37,7 @@ class Ledger:
     def __init__(self, study: Study, folder: Path, storage: BaseStorage, opened: optuna.Study) -> None:
         self.study, self.folder, self.storage, self.optuna = study, folder, storage, opened
         self.sampler = opened.sampler = Untried(study)
+        self._stale_failed = -math.inf  # when the heartbeats were last looked at
 
     @classmethod
     def open(cls, study: Study, folder: Path, url: str | None) -> Self:
@@ -88,45 +90,17 @@ class Ledger:
     def trials(self) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False)
 
+    def standing(self) -> Standing:
+        """How the study stands, by one reading."""
+        return Standing(self.trials)
+
     def rows(self) -> list[Row]:
         """Every trial that has begun."""
-        trials = self.trials
-        heirs = self._heirs()
-        return [_row(trial, heirs.get(trial.number)) for trial in trials if trial.state is not TrialState.WAITING]
+        return self.standing().rows
 
-    def _heirs(self) -> dict[int, int]:
-        """By the number of a trial, that of the one that goes on with it."""
-        return {trial.user_attrs["continues"]: trial.number for trial in self.trials if "continues" in trial.user_attrs}
-
-    def row(self, number: int) -> Row:
-        """A trial that has begun."""
-        return next(row for row in self.rows() if row.number == number)
-
-    def used(self) -> int:
-        """Trials that count towards the study's total: trained or in training; not refused, reused or interrupted."""
-        return sum(
-            row.state in ("complete", "stopped", "running")
-            or (row.state == "failed" and not row.reason.startswith(INTERRUPTED))
-            for row in self._rows_once()
-        )
-
-    def training_seconds(self) -> float:
-        """What has been spent on trainings that have ended."""
-        return sum(row.figures.get("seconds", 0.0) for row in self._rows_once())
-
-    def _rows_once(self) -> list[Row]:
-        """Every training once: none of a result that was taken over, nor a stopped one that has gone on."""
-        heirs = self._heirs()
-        return [r for r in self.rows() if r.same_as is None and not (r.state == "stopped" and r.number in heirs)]
-
-    def running(self) -> bool:
-        """Whether any worker is at a trial."""
-        return any(trial.state is TrialState.RUNNING for trial in self.trials)
-
-    def exhausted(self) -> bool:
+    def exhausted(self, now: Standing) -> bool:
         """Whether nothing waits, and every combination of a finite space has been tried."""
-        waiting = any(trial.state is TrialState.WAITING for trial in self.trials)
-        return not waiting and self.sampler.exhausted(self.optuna)
+        return not now.waiting and self.sampler.exhausted(self.optuna)
 
     def ask(self, worker: str) -> tuple[Trial, dict[str, Any]]:
         """The next trial and its values; none for a reference."""
@@ -140,8 +114,9 @@ class Ledger:
 
     def twin(self, candidate: Candidate) -> Row | None:
         """A finished trial of the same detector at the same size."""
-        twins = [trial.number for trial in self.trials if trial.user_attrs.get("key") == candidate.key]
-        return next((row for row in comparable(self.rows()) if row.number in twins), None)
+        now = self.standing()
+        twins = [trial.number for trial in now.trials if trial.user_attrs.get("key") == candidate.key]
+        return next((row for row in comparable(now.rows) if row.number in twins), None)
 
     def describe(self, trial: Trial, candidate: Candidate, figures: Mapping[str, float]) -> None:
         """Note what is known of a trial before its training."""
@@ -171,39 +146,48 @@ class Ledger:
     def fail(self, trial: Trial, reason: str) -> None:
         """Note a training that failed."""
         self._note(trial, reason=reason)
-        self._end(trial, TrialState.FAIL)
+        self._broken_off(trial)
 
     def hand_back(self, trial: Trial) -> None:
         """End a trial before its time, whose training goes on from its checkpoint in another one."""
         self._note(trial, handed_back=True)
-        self._end(trial, TrialState.FAIL)
+        self._broken_off(trial)
         self.mend()
 
     def drop(self, trial: Trial, why: str) -> None:
         """End a trial whose process died; it goes on in another one, unless that has happened too often."""
         self._note(trial, died=why)
-        self._end(trial, TrialState.FAIL)
+        self._broken_off(trial)
         self.mend()
 
-    def take_over(self) -> list[int]:
+    def take_over(self, now: Standing | None = None) -> list[int]:
         """Hand on the trials of workers that are gone; gives their numbers. Only within `exclusive`."""
-        lost = [trial for trial in self.trials if trial.state is TrialState.RUNNING and self._lost(trial)]
+        now = now or self.standing()
+        lost = [trial for trial in now.running if self.lost(trial)]
         for trial in lost:
             self._end(trial, TrialState.FAIL)
-        running = {trial.number for trial in self.trials if trial.state is TrialState.RUNNING}
-        if isinstance(self.storage, RDBStorage):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                fail_stale_trials(self.optuna)  # where the heartbeats ended
-        stale = [number for number in sorted(running) if self.trials[number].state is TrialState.FAIL]
-        self.mend()
-        return [*(trial.number for trial in lost), *stale]
+        gone = [trial.number for trial in lost]
+        gone += self._fail_stale([trial.number for trial in now.running if trial.number not in gone])
+        self.mend(None if gone else now)
+        return gone
 
-    def mend(self) -> list[int]:
+    def _fail_stale(self, running: Sequence[int]) -> list[int]:
+        """Fail those of the running trials whose heartbeats ended, where the storage has them; now and then."""
+        if not isinstance(self.storage, RDBStorage) or time.monotonic() - self._stale_failed < BEAT_S:
+            return []
+        self._stale_failed = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(self.optuna)
+        trials = self.trials
+        return [number for number in running if trials[number].state is TrialState.FAIL]
+
+    def mend(self, now: Standing | None = None) -> list[int]:
         """Enqueue what was interrupted and is not enqueued yet, unless it has been too often; gives their numbers."""
-        continued = {trial.user_attrs.get("continues") for trial in self.trials}
+        trials = (now or self.standing()).trials
+        continued = {trial.user_attrs.get("continues") for trial in trials}
         mended = []
-        for trial in self.trials:
+        for trial in trials:
             known = trial.user_attrs
             values = {
                 **trial.system_attrs.get("fixed_params", {}),
@@ -213,9 +197,11 @@ class Ledger:
             open_ = trial.state is TrialState.FAIL and "reason" not in known and trial.number not in continued
             if not whole or not open_:
                 continue
-            if _deaths(trial) <= TAKEN_UP:
-                kept = {name: known[name] for name in ("reference", "figures", CURVE, SPARED) if name in known}
-                attributes = {**kept, "continues": trial.number, "deaths": _deaths(trial)}
+            if deaths(trial) <= TAKEN_UP:
+                kept = {name: known[name] for name in ("reference", CURVE, SPARED) if name in known}
+                if "figures" in known:
+                    kept["figures"] = {name: value for name, value in known["figures"].items() if name != SINCE}
+                attributes = {**kept, "continues": trial.number, "deaths": deaths(trial)}
                 self.optuna.enqueue_trial(values, user_attrs=attributes)
                 mended.append(trial.number)
         return mended
@@ -232,18 +218,20 @@ class Ledger:
     def before(self, trial: Trial) -> list[int]:
         """The trials that one continues, the latest first."""
         chain, known = [], trial.user_attrs
+        trials = self.trials if "continues" in known else []
         while "continues" in known:
             chain.append(known["continues"])
-            known = self.trials[chain[-1]].user_attrs
+            known = trials[chain[-1]].user_attrs
         return chain
 
     def beat(self, number: int) -> bool:
         """Give a sign of life for a trial, where the storage has them; whether the trial is still this worker's."""
-        trial = self.trials[number]
-        if trial.state.is_finished():
+        storage = self.optuna._storage
+        its = storage.get_trial_id_from_study_id_trial_number(self.optuna._study_id, number)
+        if storage.get_trial(its).state.is_finished():
             return False
         if isinstance(self.storage, RDBStorage):
-            self.storage.record_heartbeat(trial._trial_id)
+            self.storage.record_heartbeat(its)
         return True
 
     def ask_to_stop(self, run: str) -> None:
@@ -254,12 +242,15 @@ class Ledger:
         """Whether they were."""
         return f"stop {run}" in self.optuna.user_attrs
 
-    def write(self) -> None:
-        """Write `trials.csv` anew."""
-        write_rows(self.folder / "trials.csv", self.study, self.rows())
+    def write(self, rows: Sequence[Row] | None = None) -> None:
+        """Write `trials.csv` anew; from the storage's rows where none are given."""
+        write_rows(self.folder / "trials.csv", self.study, self.rows() if rows is None else rows)
 
-    def _lost(self, trial: FrozenTrial) -> bool:
-        """One that has no worker's name was asked for by a worker that died at once: asking is exclusive."""
+    def lost(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial's worker is gone.
+
+        One that has no worker's name was asked for by a worker that died at once: asking is exclusive.
+        """
         worker = trial.user_attrs.get("worker")
         return worker is None or is_dead(self.folder, worker)
 
@@ -268,6 +259,11 @@ class Ledger:
         with suppress(UpdateFinishedTrialError):
             for name, value in known.items():
                 trial.set_user_attr(name, value)
+
+    def _broken_off(self, trial: Trial) -> None:
+        since = trial.user_attrs.get("figures", {}).get(SINCE)
+        self._note(trial, **({} if since is None else {SPENT: time.time() - since}))
+        self._end(trial, TrialState.FAIL)
 
     def _end(self, trial: Trial | FrozenTrial, state: TrialState, values: list[float] | None = None) -> None:
         """End a trial, once."""
@@ -285,35 +281,3 @@ def _suggested(trial: Trial, name: str, kind: BaseDistribution) -> Any:
             return trial.suggest_float(name, kind.low, kind.high, step=kind.step)
         case _:
             raise TypeError(f"{kind} is no distribution of a space")
-
-
-def _deaths(trial: FrozenTrial) -> int:
-    """How often the process of a trial that came to no end has died, those that it continues included."""
-    return trial.user_attrs.get("deaths", 0) + ("handed_back" not in trial.user_attrs)
-
-
-def _row(trial: FrozenTrial, heir: int | None) -> Row:
-    known = trial.user_attrs
-    states: dict[TrialState, State] = {
-        TrialState.COMPLETE: "stopped" if "stopped" in known else "complete",
-        TrialState.PRUNED: "refused",
-        TrialState.RUNNING: "running",
-    }
-    interrupted = ""
-    if trial.state is TrialState.FAIL and "reason" not in known:
-        goes_on = "" if heir is None else f"; goes on as trial {heir}"
-        died = f"crashed: {known.get('died', 'its worker died')}, and so {_deaths(trial)} times in all"
-        interrupted = died if _deaths(trial) > TAKEN_UP else f"{INTERRUPTED}{goes_on}"
-    gone_on = f"; goes on as trial {heir}" if "stopped" in known and heir is not None else ""
-    return Row(
-        number=trial.number,
-        state=states.get(trial.state, "failed"),
-        reason=(known.get("reason", "") or interrupted) + gone_on,
-        reference=known.get("name", known["reference"]) if "reference" in known else "",
-        values=trial.params,
-        figures=known.get("figures", {}),
-        fingerprint=known.get("fingerprint", ""),
-        name=known.get("name", ""),
-        same_as=known.get("same_as"),
-        worker=known.get("worker", ""),
-    )

@@ -10,6 +10,7 @@ from ..trainer.divergence import Diverged
 from .rows import Row
 
 Kind = Literal["complete", "stopped", "refused", "failed", "interrupted", "died"]
+SINCE = "training_since"  # the figure of a trial in training: when it would have begun, had it never been broken off
 OUT_OF_MEMORY, DIVERGED, TIME_LIMIT = "out of memory", "diverged", "time limit"
 
 

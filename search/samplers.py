@@ -1,7 +1,7 @@
 """Who proposes the next candidate: Optuna's samplers, kept to candidates that fit and were not tried before."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -51,8 +51,9 @@ class Untried(BaseSampler):
     ) -> dict[str, Any]:
         if "fixed_params" in trial.system_attrs:  # enqueued: nothing to propose
             return {}
-        tried = self.tried(study)
-        rng = np.random.default_rng([self.study.sampler.seed, self.proposed(study)])
+        trials = study.get_trials(deepcopy=False)
+        tried = self.tried(trials)
+        rng = np.random.default_rng([self.study.sampler.seed, self.proposed(trials)])
         if self.study.sampler.kind in LISTING:
             return self._listed(tried)
         proposal = self._proposed(study, trial, tried, rng)
@@ -64,18 +65,16 @@ class Untried(BaseSampler):
         seed = self.study.sampler.seed + trial.number
         return RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
 
-    def proposed(self, study: optuna.Study) -> int:
+    def proposed(self, trials: Sequence[FrozenTrial]) -> int:
         """How many candidates have been proposed; those taken up again count once."""
-        trials = study.get_trials(deepcopy=False)
         return sum(
             "continues" not in trial.user_attrs
             and ("reference" in trial.user_attrs or trial.params.keys() == self.distributions.keys())
             for trial in trials
         )
 
-    def tried(self, study: optuna.Study) -> set[Combination]:
+    def tried(self, trials: Sequence[FrozenTrial]) -> set[Combination]:
         """Every combination that a trial has or had."""
-        trials = study.get_trials(deepcopy=False)
         return {combination(trial.params) for trial in trials if trial.params.keys() == self.distributions.keys()}
 
     def untried(self, tried: set[Combination]) -> Iterator[dict[str, Any]]:
@@ -91,7 +90,7 @@ class Untried(BaseSampler):
         """Whether every combination of a finite space that fits has been tried."""
         if self.study.combinations is None:
             return False
-        tried = self.tried(study)
+        tried = self.tried(study.get_trials(deepcopy=False))
         if len(tried) < self.size:
             return False
         return next(self.untried(tried), None) is None

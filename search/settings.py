@@ -33,7 +33,7 @@ class Budget(BaseModel):
 
     trials: int | None = Field(default=None, ge=1)  # trained in total, over all runs of the study
     hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # each time that it is run; or as --hours says
-    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of training; then no trial begins
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # of all trainings; then they are cut
 
 
 class LatencySettings(BaseModel):

@@ -79,7 +79,8 @@ def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStor
         return RDBStorage(
             url,
             # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
-            engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True},
+            # One idle connection for each worker: a server allows a hundred where nothing else is set.
+            engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True, "pool_size": 1},
             heartbeat_interval=BEAT_S,
             grace_period=GRACE_S,
             heartbeat_stale_trial_callback=on_stale,

@@ -15,7 +15,7 @@ from ..trainer.interruption import TimeUp
 from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow, RunFacts, RunFolder
 from .candidates import over_budget
-from .outcomes import TIME_LIMIT, Kind, Outcome, failure
+from .outcomes import SINCE, TIME_LIMIT, Kind, Outcome, failure
 from .study import Study
 
 OnFigures = Callable[[Mapping[str, float]], None]  # is told what has been measured
@@ -92,7 +92,9 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
         if why := on_epoch(row):
             raise Stopped(why)
 
-    own = _own_deadline(task, sum(run.read_facts().seconds for run in runs.values() if run.facts.is_file()))
+    spent_s = sum(run.read_facts().seconds for run in runs.values() if run.facts.is_file())
+    own = _own_deadline(task, spent_s)
+    on_figures({SINCE: time.time() - spent_s})
     try:
         for seed, run in runs.items():
             if not _done(run):

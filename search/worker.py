@@ -16,8 +16,9 @@ from .candidates import Bases, Candidate, over_budget
 from .disk import check_space, tidy
 from .feasible import Feasible
 from .leases import BEAT_S, Lease
-from .ledger import INTERRUPTED, Ledger
-from .outcomes import Outcome
+from .ledger import Ledger
+from .outcomes import SINCE, Outcome
+from .standing import INTERRUPTED, Standing
 from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 UNFIT_IN_A_ROW = 200  # refused or repeated candidates before the space counts as used up
 FAILED_IN_A_ROW = 3  # trainings before something other than the candidates counts as broken
-WAIT_S = 0.5  # before a worker looks again whether a trial of another's has been left to it
+WAIT_S, LONGEST_WAIT_S = 0.5, 4.0  # before a worker looks again whether a trial of another's has been left to it
 LOOK_S = 1.0  # how often it looks whether its run was asked to stop
 
 Stopper = Callable[[Ledger, "Trial", EpochRow], str]  # is told each epoch; why the trial is to be stopped, or nothing
@@ -50,6 +51,7 @@ class Pulse:
     trial: int | None = None  # at work on
     asked: bool = False  # to stop
     lost: bool = False  # the trial was given to another worker
+    until: float | None = None  # when the study's hours of training are spent, as far as one can tell; of its training
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -65,14 +67,27 @@ class Pulse:
 
     def at(self, trial: int | None) -> None:
         """Note the trial that is worked on."""
-        self.trial, self.lost = trial, False
+        self.trial, self.lost, self.until = trial, False, None
         if trial is not None:
             patiently(self.ledger.beat, trial)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the trial is to be handed back."""
+        return self.asked or self.spent
+
+    @property
+    def spent(self) -> bool:
+        """Whether the trial has used up the study's hours of training."""
+        return self.until is not None and time.time() >= self.until
 
     def _beat(self) -> None:
         beaten = 0.0
         while not self._over.wait(LOOK_S):
             self.asked = self.asked or self.orphaned() or patiently(self.ledger.asked_to_stop, self.run)
+            near = self.until is not None and self.until - time.time() < 2 * BEAT_S
+            if near or time.monotonic() - beaten >= BEAT_S:
+                self._look_ahead()
             if time.monotonic() - beaten < BEAT_S:
                 continue
             beaten = time.monotonic()
@@ -80,6 +95,15 @@ class Pulse:
             if (trial := self.trial) is not None and not patiently(self.ledger.beat, trial):
                 self.lost = self.trial == trial
         end_session(self.ledger.storage)
+
+    def _look_ahead(self) -> None:
+        """Tell anew how long the hours of training last, as others begin and end."""
+        trial, bound = self.trial, self.ledger.study.budget.gpu_hours
+        if bound is None:
+            return
+        now = patiently(self.ledger.standing)
+        if self.trial == trial and any(other.number == trial for other in now.training):
+            self.until = now.spent_by(3600 * bound, time.time())
 
 
 @dataclass(frozen=True)
@@ -108,6 +132,7 @@ class Worker:
         """
         ledger.sampler.among = Feasible(self.study, self.bases)
         unfit = failed = 0
+        wait_s = WAIT_S
         while not pulse.asked:
             if self.deadline is not None and time.time() >= self.deadline:
                 self.say("the time is up; the same command goes on")
@@ -116,9 +141,11 @@ class Worker:
             if asked is None:
                 return
             if asked == "wait":
-                time.sleep(WAIT_S)
+                self._wait(ledger, pulse, wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
                 continue
             trial, values = asked
+            wait_s = WAIT_S
             pulse.at(trial.number)
             self.changed()
             try:
@@ -131,8 +158,9 @@ class Worker:
             finally:
                 pulse.at(None)
             self.changed()
-            row = patiently(ledger.row, trial.number)
-            tidy(self.folder, self.study, patiently(ledger.rows))
+            rows = patiently(ledger.rows)
+            row = next(row for row in rows if row.number == trial.number)
+            tidy(self.folder, self.study, rows)
             unfit = unfit + 1 if row.state == "refused" or row.same_as is not None else 0
             went_wrong = row.state == "failed" and not row.reason.startswith(INTERRUPTED)
             failed = failed + 1 if went_wrong else failed * (row.state == "refused")
@@ -145,10 +173,13 @@ class Worker:
         Alone with the storage, so that the total is kept to, and no candidate is proposed twice.
         """
         with ledger.exclusive():
-            for number in ledger.take_over():
+            now = ledger.standing()
+            if gone := ledger.take_over(now):
+                now = ledger.standing()
+            for number in gone:
                 self.say(f"trial {number}: was interrupted; goes on now")
-            if ledger.used() < self.study.trials and not self._spent(ledger):
-                if not ledger.exhausted() and unfit < UNFIT_IN_A_ROW:
+            if now.used < self.study.trials and not self._spent(now):
+                if not ledger.exhausted(now) and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
                 if (number := ledger.take_up_stopped()) is not None:
                     self.say(f"nothing new is left to try: trial {number}, which was stopped, goes on")
@@ -156,14 +187,26 @@ class Worker:
                 why = ledger.sampler.used_up
                 if unfit == UNFIT_IN_A_ROW:
                     why = f"{unfit} candidates in a row were refused or repeats; the space seems used up"
-                if not ledger.running():
+                if not now.running:
                     self.say(why)
-            return "wait" if ledger.running() else None
+            elif self._spent(now) and not now.running:
+                self.say(f"{self.study.budget.gpu_hours:g} hours of training are spent; raise gpu_hours to go on")
+            return "wait" if now.running else None
 
-    def _spent(self, ledger: Ledger) -> bool:
+    def _wait(self, ledger: Ledger, pulse: Pulse, pause_s: float) -> None:
+        """Wait until there may be something to do; looking keeps nobody else from the storage."""
+        until = time.monotonic() + BEAT_S  # whether heartbeats ended shows to one alone with the storage
+        while not pulse.asked and time.monotonic() < until:
+            time.sleep(pause_s)
+            now = patiently(ledger.standing)
+            left = now.used < self.study.trials and not self._spent(now)
+            if left or not now.running or any(map(ledger.lost, now.running)):
+                return
+
+    def _spent(self, now: Standing) -> bool:
         """Whether the study's hours of training are used up."""
         bound = self.study.budget.gpu_hours
-        return bound is not None and ledger.training_seconds() >= 3600 * bound
+        return bound is not None and now.training_seconds(time.time()) > 3600 * bound - LOOK_S
 
     def _see_to(self, ledger: Ledger, trial: "Trial", values: dict[str, Any], pulse: Pulse) -> None:
         """Take one candidate as far as it goes."""
@@ -204,8 +247,8 @@ class Worker:
             deadline=self.deadline,
             limit_s=self.limit_s,
         )
-        outcome = self.attempt(task, measured, lambda row: self.stopper(ledger, trial, row), pulse)
-        figures = {**known, **outcome.figures}
+        outcome = self.attempt(task, measured, lambda row: patiently(self.stopper, ledger, trial, row), pulse)
+        figures = {name: value for name, value in {**known, **outcome.figures}.items() if name != SINCE}
         patiently(self._note, ledger, trial, replace(outcome, figures=figures))
 
     def _note(self, ledger: Ledger, trial: "Trial", outcome: Outcome) -> None:

@@ -12,10 +12,11 @@ from catscale.search import open as open_study
 from catscale.search.backends import Backend
 from catscale.search.coordinator import Crew, pinned
 from catscale.search.extend import extend
-from catscale.search.ledger import TAKEN_UP, Ledger
+from catscale.search.ledger import Ledger
 from catscale.search.outcomes import Outcome
 from catscale.search.repair import repair
 from catscale.search.rows import Row
+from catscale.search.standing import TAKEN_UP
 from catscale.search.status import read_study, status, status_lines
 from catscale.search.storages import open_storage
 from catscale.search.study import load_study
