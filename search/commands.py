@@ -1,21 +1,17 @@
 """The search's verbs: run, status, train. Optuna and torch are imported when a verb runs, not before."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, err, out, print_json
-
-if TYPE_CHECKING:
-    from .run import Watch
 
 
 class BackendKind(StrEnum):
@@ -86,6 +82,7 @@ def run(
 
     from .backends import Backend
     from .coordinator import Crew
+    from .epoch_bars import epochs_shown
     from .run import run_study
     from .status import read_study, status, status_lines
     from .stored_study import recipe_of
@@ -93,7 +90,7 @@ def run(
     where = Backend(backend.value, cluster, cpus, gpus)
     crew = Crew(workers, tuple(devices.split(",")) if devices else (), where)
 
-    with _terminated_as_interrupted(), _epochs_shown(recipe_of(wanted).epochs) as watch:
+    with _terminated_as_interrupted(), epochs_shown(recipe_of(wanted).epochs) as watch:
         try:
             run_study(
                 wanted,
@@ -154,6 +151,7 @@ def train_selected(
 
     Example: catscale search train runs/search/quickstart --select knee --epochs 30
     """
+    from .epoch_bars import epochs_shown
     from .select import select, train_further
     from .status import read_study
 
@@ -161,7 +159,7 @@ def train_selected(
     choice = select(record, how)
     err.print(f"Trial {choice.row.number}, {choice.row.name}: {choice.why}.")
     target = folder or _next(record.folder / "selected", str(choice.row.number))
-    with _terminated_as_interrupted(), _epochs_shown(epochs) as watch:
+    with _terminated_as_interrupted(), epochs_shown(epochs) as watch:
         trained = train_further(
             record,
             choice,
@@ -213,18 +211,3 @@ def _terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _epochs_shown(epochs: int | None) -> Iterator["Watch"]:
-    """On a terminal, a bar of the trial's epochs; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda number, row: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("starting", total=epochs)
-        yield lambda number, row: progress.update(
-            task, description=f"trial {number}: AP {row.ap:.3f}", completed=row.epoch
-        )

@@ -5,14 +5,16 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..blocks.errors import CatscaleError, InputError
+from ..trainer.run_folder import EpochRow, RunFolder
 from .backends import Backend, Placed, place
 from .child import run_in_child
+from .epoch_bars import Watch
 from .leases import lease
 from .ledger import Ledger
 from .rows import Row
@@ -92,7 +94,14 @@ def in_child(environment: dict[str, str] | None = None) -> Attempt:
     return attempt
 
 
-def run_crew(ledger: Ledger, worker: Worker, crew: Crew, storage: str | None, say: Callable[[str], None]) -> None:
+def run_crew(
+    ledger: Ledger,
+    worker: Worker,
+    crew: Crew,
+    storage: str | None,
+    say: Callable[[str], None],
+    watch: Watch | None = None,
+) -> None:
     """Have a study's trials done by a crew; its first interrupt lets the workers hand back their trials.
 
     Raises:
@@ -102,7 +111,7 @@ def run_crew(ledger: Ledger, worker: Worker, crew: Crew, storage: str | None, sa
     run = uuid.uuid4().hex[:8]
     local = crew.backend.kind == "loky"
     jobs = [_job(worker, crew, slot, run, storage, os.getpid() if local else None) for slot in range(crew.workers)]
-    show = Reporter(ledger, run, say)
+    show = Reporter(ledger, run, say, watch)
     with ExitStack() as stack:
         placed = place(crew.backend, work, jobs, say)
         stack.callback(placed.kill)
@@ -136,17 +145,23 @@ def _watched(placed: Placed, ledger: Ledger, run: str, show: "Reporter", say: Ca
 
 @dataclass
 class Reporter:
-    """Says a line for each trial that a run's workers have ended, and keeps `trials.csv` up to date."""
+    """Says a line for each trial that a run's workers have ended, and keeps `trials.csv` up to date.
+
+    Where somebody watches, it tells the epochs of those under way, as their run folders have them.
+    """
 
     ledger: Ledger
     run: str  # how the names of its leases begin
     say: Callable[[str], None]
+    watch: Watch | None = None
     said: set[int] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
 
     def __call__(self) -> None:
         now = self.ledger.standing()
         rows = now.rows
+        if self.watch is not None:
+            self._tell_epochs(self.watch, [row for row in rows if row.worker.startswith(self.run)])
         if rows == self.rows:
             return
         self.rows = rows
@@ -155,6 +170,17 @@ class Reporter:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
                 self.say(trial_line(self.ledger.study, row, now.used))
+
+    def _tell_epochs(self, watch: Watch, rows: list[Row]) -> None:
+        for row in rows:
+            if row.number in self.said:
+                continue
+            epochs: list[EpochRow] = []
+            if row.state == "running":
+                with suppress(InputError):  # it is being written
+                    epochs = RunFolder(self.ledger.folder / "trials" / str(row.number)).read_metrics()
+            if epochs or row.state != "running":
+                watch(row.number, epochs[-1] if epochs else None)
 
 
 def _job(worker: Worker, crew: Crew, slot: int, run: str, storage: str | None, starter: int | None) -> Job:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..blocks.errors import InputError
 from ..scaler.documents import parse
-from .candidates import Candidate
+from .candidates import Candidate, violations
 from .early_stop import CURVE, SPARED, to_take_up
 from .leases import BEAT_S, is_dead
 from .outcomes import SINCE
@@ -136,11 +136,13 @@ class Ledger:
         if stopped:
             self._note(trial, stopped=True, reason=stopped)
         self._note(trial, figures=dict(figures))
+        self._constrain(trial)
         self._end(trial, TrialState.COMPLETE, [figures[name] for name in self.study.objectives])
 
     def refuse(self, trial: Trial, reason: str) -> None:
         """Note a candidate that is never trained."""
         self._note(trial, reason=reason)
+        self._constrain(trial)
         self._end(trial, TrialState.PRUNED)
 
     def fail(self, trial: Trial, reason: str) -> None:
@@ -259,6 +261,14 @@ class Ledger:
         with suppress(UpdateFinishedTrialError):
             for name, value in known.items():
                 trial.set_user_attr(name, value)
+
+    def _constrain(self, trial: Trial) -> None:
+        """Note how far a trial is over each bound, as Optuna and its dashboard read it; our samplers read figures."""
+        known = trial.storage.get_trial(trial._trial_id).constraints
+        with suppress(UpdateFinishedTrialError):
+            for name, excess in violations(self.study, trial.user_attrs.get("figures", {})).items():
+                if name not in known:
+                    trial.set_constraint(name, excess)
 
     def _broken_off(self, trial: Trial) -> None:
         since = trial.user_attrs.get("figures", {}).get(SINCE)

@@ -15,6 +15,7 @@ from ..trainer.run_folder import EpochRow
 from .candidates import Bases
 from .coordinator import Crew, Reporter, in_child, pinned, run_crew
 from .early_stop import early_stop
+from .epoch_bars import Watch
 from .feasible import Feasible
 from .leases import lease
 from .ledger import Ledger
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Say = Callable[[str], None]
-Watch = Callable[[int, EpochRow], None]  # number of the trial, an epoch of it
 
 
 def run_study(
@@ -45,7 +45,7 @@ def run_study(
     hours: float | None = None,
     trial_hours: float | None = None,
     say: Say = lambda line: None,
-    watch: Watch = lambda number, row: None,
+    watch: Watch | None = None,
 ) -> list[Row]:
     """Run a study until its total of trials is trained, or go on with one that was begun.
 
@@ -61,7 +61,7 @@ def run_study(
         hours: after which trainings are cut and handed back, to within one optimiser step; the study's where None.
         trial_hours: after which a trial's training fails.
         say: is told one line for each trial.
-        watch: is told each epoch, of this process' own trials.
+        watch: is told each epoch of a trial, and None when the trial ends.
 
     Returns:
         Every trial, as in `trials.csv`.
@@ -79,7 +79,6 @@ def run_study(
         worker,
         deadline=None if (bound := hours or study.budget.hours) is None else time.time() + 3600 * bound,
         limit_s=None if trial_hours is None else 3600 * trial_hours,
-        stopper=_watched(worker.stopper, watch),
     )
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger.open(study, folder, storage)
@@ -87,9 +86,9 @@ def run_study(
         write_study(study, folder / "study.yaml")
         write_machine(folder / "hardware.json", worker.device)
         if crew is None or crew == Crew():
-            _alone(ledger, replace(worker, attempt=_here(dataset) if crew is None else in_child()), say)
+            _alone(ledger, replace(worker, attempt=_here(dataset) if crew is None else in_child()), say, watch)
         else:
-            run_crew(ledger, worker, crew, storage, say)
+            run_crew(ledger, worker, crew, storage, say, watch)
         return patiently(ledger.rows)
     finally:
         with suppress(Exception):  # the table is not worth a second complaint
@@ -97,10 +96,12 @@ def run_study(
         ledger.close()
 
 
-def _alone(ledger: Ledger, worker: Worker, say: Say) -> None:
+def _alone(ledger: Ledger, worker: Worker, say: Say, watch: Watch | None) -> None:
     """Work in this process."""
+    if watch is not None:
+        worker = replace(worker, stopper=_watched(worker.stopper, watch))
     with lease(worker.folder) as held:
-        show = Reporter(ledger, held.name, say)
+        show = Reporter(ledger, held.name, say, watch)
         show()
         pulse = Pulse(ledger, held, held.name)
         with pulse.beating():
@@ -111,7 +112,8 @@ def _here(dataset: Dataset) -> Attempt:
     """What does each trial's work in this process."""
 
     def here(task: Task, on_figures: OnFigures, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
-        return attempt(task, dataset, on_figures, on_epoch)
+        ends = [end for end in (task.deadline, pulse.spent_by()) if end is not None]
+        return attempt(replace(task, deadline=min(ends, default=None)), dataset, on_figures, on_epoch)
 
     return here
 

@@ -1,6 +1,7 @@
 """Where a study's trials are stored: SQLite, PostgreSQL, a journal file, a gRPC proxy; opened, locked, waited for."""
 
 import hashlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,19 +29,21 @@ JOURNAL, GRPC = "journal:", "grpc://"
 WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before each further try to open a storage that cannot be reached
 PATIENCE_S = 120.0  # how long a storage may be away while a study runs
 PORT = 13000  # of the proxy, where none is named
+PROXY_CONNECTIONS = 10  # that the proxy keeps: one for each of its threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 OnStale = Callable[[optuna.Study, optuna.trial.FrozenTrial], None]
 
 
-def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None) -> BaseStorage:
+def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None, connections: int = 1) -> BaseStorage:
     """Open a storage, with a few tries where it cannot be reached.
 
     Args:
         url: a database's; `journal:PATH`; `grpc://HOST:PORT`; `study.db` in the folder where None.
         folder: of the study.
         on_stale: is told of a trial whose worker's heartbeats have ended, after it has been failed.
+        connections: to a server that are kept while nothing is asked; there are more where more is asked at once.
 
     Raises:
         InputError: it cannot be opened; the message shows no password.
@@ -50,7 +53,7 @@ def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                return _opened(url, folder, on_stale)
+                return _opened(url, folder, on_stale, connections)
         except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
             if wait_s is not None and _passing(error):
                 time.sleep(wait_s)
@@ -60,7 +63,7 @@ def open_storage(url: str | None, folder: Path, on_stale: OnStale | None = None)
     raise AssertionError
 
 
-def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStorage:
+def _opened(url: str | None, folder: Path, on_stale: OnStale | None, connections: int) -> BaseStorage:
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{folder / 'study.db'}"
@@ -75,12 +78,12 @@ def _opened(url: str | None, folder: Path, on_stale: OnStale | None) -> BaseStor
         return proxy
     url = _with_driver(url)
     lite = url.startswith("sqlite")
+    # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
+    server = {"pool_pre_ping": True, "pool_size": connections}
     with _making_tables(url, folder):
         return RDBStorage(
             url,
-            # A worker that finds an SQLite file locked waits for it; a connection that a server has cut is made anew.
-            # One idle connection for each worker: a server allows a hundred where nothing else is set.
-            engine_kwargs={"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True, "pool_size": 1},
+            engine_kwargs={"connect_args": {"timeout": 60}} if lite else server,
             heartbeat_interval=BEAT_S,
             grace_period=GRACE_S,
             heartbeat_stale_trial_callback=on_stale,
@@ -142,7 +145,9 @@ def patiently(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
     while True:
         try:
             return call(*arguments, **options)
-        except (StorageInternalError, OperationalError, InterfaceError) as error:
+        except Exception as error:
+            if not _away(error):
+                raise
             if time.monotonic() - began > PATIENCE_S:
                 raise CatscaleError(f"the storage has been away for {PATIENCE_S:.0f} s: {_why(error, None)}") from error
             time.sleep(wait_s)
@@ -169,7 +174,7 @@ def serve(url: str, host: str, port: int) -> None:
     """
     from optuna.storages import get_storage, run_grpc_proxy_server
 
-    storage = open_storage(url, Path())
+    storage = open_storage(url, Path(), connections=PROXY_CONNECTIONS)
     if not isinstance(storage, RDBStorage):
         raise InputError(f"{shown(url, Path())}: the proxy stands before a database; give its URL")
     with warnings.catch_warnings():
@@ -214,7 +219,18 @@ def _passing(error: BaseException) -> bool:
     return isinstance(error, OperationalError | ConnectionError) and not any(word in words for word in refused)
 
 
+def _away(error: BaseException) -> bool:
+    """Whether a storage does not answer: a database, a proxy, or the database behind the proxy."""
+    return isinstance(error, StorageInternalError | OperationalError | InterfaceError) or _of_proxy(error)
+
+
+def _of_proxy(error: BaseException) -> bool:
+    return "grpc" in sys.modules and isinstance(error, sys.modules["grpc"].RpcError)
+
+
 def _why(error: BaseException, url: str | None) -> str:
+    if _of_proxy(error):
+        return f"the proxy: {error.details() or error.code()}"  # type: ignore[attr-defined]
     if isinstance(error, ModuleNotFoundError):
         extra = "pip install 'catscale[postgres]'" if error.name == "psycopg" else f"install {error.name}"
         return f"no module {error.name} here; {extra}"

@@ -105,6 +105,11 @@ class Pulse:
         if self.trial == trial and any(other.number == trial for other in now.training):
             self.until = now.spent_by(3600 * bound, time.time())
 
+    def spent_by(self) -> float | None:
+        """When the hours of training are spent, were a training to begin now; None where they are not bounded."""
+        bound = self.ledger.study.budget.gpu_hours
+        return None if bound is None else patiently(self.ledger.standing).spent_by(3600 * bound, time.time())
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -151,8 +156,7 @@ class Worker:
             try:
                 self._see_to(ledger, trial, values, pulse)
             except BaseException:
-                with ledger.exclusive():
-                    ledger.hand_back(trial)
+                patiently(self._note, ledger, trial, Outcome("interrupted"))
                 self.changed()
                 raise
             finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from catscale.search.candidates import Bases
+from catscale.search.candidates import Bases, over_budget
 from catscale.search.leases import lease
 from catscale.search.ledger import Ledger
 from catscale.search.outcomes import Outcome
@@ -26,11 +26,20 @@ def simulate(
     folder: Path,
     storage: str | None = "journal",
     outcome: Callable[[Task, OnEpoch, Pulse], Outcome] = lambda task, on_epoch, pulse: COMPLETE,
+    latency_ms: Callable[[int], float] | None = None,
     **settings: Any,
 ) -> list[Row]:
-    """Be one worker of a study until it is done; gives all its trials. By default a journal holds them."""
+    """Be one worker of a study until it is done; gives all its trials. By default a journal holds them.
+
+    With `latency_ms`, which is told a trial's number, each is measured before it is trained.
+    """
 
     def attempt(task: Task, on_figures: OnFigures, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
+        if latency_ms is not None:
+            figures = {"latency_ms": latency_ms(task.number)}
+            on_figures(figures)
+            if reason := over_budget(task.study, figures):
+                return Outcome("refused", reason)
         return outcome(task, on_epoch, pulse)
 
     study = load_study(path)

@@ -213,6 +213,16 @@ def test_a_storage_that_holds_another_study_is_refused(tiny: Write, tmp_path: Pa
         Ledger.open(other, tmp_path, storage)
 
 
+def test_optuna_reads_what_a_measurement_refused(tiny: Write, tmp_path: Path, storage: str | None) -> None:
+    path = tiny("bounded", trials=2, constraints={"latency_ms": 4.0, "gflops": 50})
+    rows = simulate(path, tmp_path, storage, latency_ms=lambda number: 5.0 if number == 0 else 1.0)
+    assert [row.state for row in rows] == ["refused", "complete", "complete"]
+    trials = open_study(tmp_path, storage).trials
+    assert [trial.constraints["latency_ms"] for trial in trials] == [0.25, -0.75, -0.75]  # as shares of the bound
+    assert all(-1 < trial.constraints["gflops"] <= 0 for trial in trials)
+    assert all(trial.params.keys() == {"width", "activation"} for trial in trials)
+
+
 def test_a_study_is_there_for_optuna(tiny: Write, tmp_path: Path) -> None:
     simulate(tiny("opened", trials=2), tmp_path)
     study = open_study(tmp_path, journal(tmp_path))
