@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from ..blocks.errors import CatscaleError, InputError
 BackendKind = Literal["loky", "ray", "dask"]
 QUICK_S = 10.0  # a worker that dies sooner than this has not got to its work
 QUICK_DEATHS = 5  # in a row, before something other than chance counts as their cause
+SHOWN_OFFERS = 4  # nodes of a cluster that a message names
 CLUSTER_STARTS = 5  # of all workers together, where a cluster loses one
 
 Work = Callable[[Any], str]  # takes a job; says what went wrong, or nothing
@@ -32,7 +33,7 @@ class Backend:
     gpus: float | None = None
 
     def check(self) -> None:
-        """Raise an InputError where the backend's library is not here, or what is asked needs another backend."""
+        """Raise an InputError where the backend's library is not here, or it has not what a trial is to take."""
         if self.kind == "loky" and (self.cluster or self.cpus is not None or self.gpus is not None):
             raise InputError("--cluster, --cpus and --gpus are for --backend ray or dask")
         modules = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
@@ -42,6 +43,14 @@ class Backend:
             raise InputError(
                 f"--backend {self.kind}: {error.name} is not here; pip install 'catscale[{self.kind}]'"
             ) from error
+        if self.wanted:
+            with ExitStack() as stack:
+                _connected(self, stack)
+
+    @property
+    def wanted(self) -> dict[str, float]:
+        """What a trial takes, by the names that clusters have for it."""
+        return {name: number for name, number in (("CPU", self.cpus), ("GPU", self.gpus)) if number}
 
 
 def place(backend: Backend, work: Work, jobs: Sequence[Any], tell: Tell) -> "Placed":
@@ -138,12 +147,30 @@ def _connected(backend: Backend, stack: ExitStack) -> dict[str, Any]:
                 address=backend.cluster, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False
             )
             stack.callback(ray.shutdown)
+        _check_offers(backend, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         wanted = {"num_cpus": backend.cpus, "num_gpus": backend.gpus}
         return {"ray_remote_args": {name: value for name, value in wanted.items() if value is not None}}
     from distributed import Client
     from joblib._dask import DaskDistributedBackend
 
     register_parallel_backend("dask", DaskDistributedBackend)
-    client = stack.enter_context(Client(backend.cluster) if backend.cluster else Client(threads_per_worker=1))
-    resources = {name: value for name, value in (("CPU", backend.cpus), ("GPU", backend.gpus)) if value is not None}
-    return {"client": client, **({"resources": resources} if resources else {})}
+    local = {"threads_per_worker": 1, "resources": {"CPU": 1}}
+    client = stack.enter_context(Client(backend.cluster) if backend.cluster else Client(**local))
+    _check_offers(backend, [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()])
+    return {"client": client, **({"resources": backend.wanted} if backend.wanted else {})}
+
+
+def _check_offers(backend: Backend, offers: Sequence[Mapping[str, float]]) -> None:
+    """Raise an InputError where no node has what a trial is to take: it would wait for ever."""
+    wanted = backend.wanted
+    if any(all(offer.get(name, 0) >= number for name, number in wanted.items()) for offer in offers):
+        return
+    asked = " ".join(f"--{name.lower()}s {number:g}" for name, number in wanted.items())
+    there = "; ".join(
+        " ".join(f"{name} {offer.get(name, 0):g}" for name in wanted) for offer in list(offers)[:SHOWN_OFFERS]
+    )
+    hint = "; Dask's workers offer what they are started with: dask worker --resources 'CPU=4 GPU=1'"
+    raise InputError(
+        f"{asked}: no node of the cluster has that for a trial; there is: {there or 'no node'}"
+        f"{hint if backend.kind == 'dask' else ''}"
+    )

@@ -85,7 +85,7 @@ class Pulse:
         beaten = 0.0
         while not self._over.wait(LOOK_S):
             self.asked = self.asked or self.orphaned() or patiently(self.ledger.asked_to_stop, self.run)
-            near = self.until is not None and self.until - time.time() < 2 * BEAT_S
+            near = self.until is None or self.until - time.time() < 2 * BEAT_S
             if near or time.monotonic() - beaten >= BEAT_S:
                 self._look_ahead()
             if time.monotonic() - beaten < BEAT_S:
@@ -99,7 +99,7 @@ class Pulse:
     def _look_ahead(self) -> None:
         """Tell anew how long the hours of training last, as others begin and end."""
         trial, bound = self.trial, self.ledger.study.budget.gpu_hours
-        if bound is None:
+        if bound is None or trial is None:
             return
         now = patiently(self.ledger.standing)
         if self.trial == trial and any(other.number == trial for other in now.training):

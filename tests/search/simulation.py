@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,17 @@ def simulate(
     folder: Path,
     storage: str | None = "journal",
     outcome: Callable[[Task, OnEpoch, Pulse], Outcome] = lambda task, on_epoch, pulse: COMPLETE,
-    latency_ms: Callable[[int], float] | None = None,
+    measured: Callable[[Task], Mapping[str, float]] | None = None,
     **settings: Any,
 ) -> list[Row]:
     """Be one worker of a study until it is done; gives all its trials. By default a journal holds them.
 
-    With `latency_ms`, which is told a trial's number, each is measured before it is trained.
+    With `measured`, each trial has these figures before it is trained.
     """
 
     def attempt(task: Task, on_figures: OnFigures, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
-        if latency_ms is not None:
-            figures = {"latency_ms": latency_ms(task.number)}
+        if measured is not None:
+            figures = measured(task)
             on_figures(figures)
             if reason := over_budget(task.study, figures):
                 return Outcome("refused", reason)

@@ -1,11 +1,13 @@
 """Many workers on one study, with a stand-in for the training; every storage that there is."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import optuna
 import pytest
 from catscale.blocks.errors import CatscaleError, InputError
 from catscale.search import open as open_study
@@ -13,14 +15,15 @@ from catscale.search.backends import Backend
 from catscale.search.coordinator import Crew, pinned
 from catscale.search.extend import extend
 from catscale.search.ledger import Ledger
-from catscale.search.outcomes import Outcome
+from catscale.search.outcomes import SINCE, Outcome
 from catscale.search.repair import repair
 from catscale.search.rows import Row
-from catscale.search.standing import TAKEN_UP
+from catscale.search.standing import SPENT, TAKEN_UP
 from catscale.search.status import read_study, status, status_lines
-from catscale.search.storages import open_storage
+from catscale.search.storages import close_storage, open_storage
 from catscale.search.study import load_study
 from catscale.search.trial import Task
+from catscale.search.worker import Pulse
 from catscale.trainer.run_folder import RunFolder
 
 from .postgres import PASSWORD, postgres, programs
@@ -103,6 +106,33 @@ def test_the_time_that_is_up_ends_the_work_and_not_the_study(tiny: Write, tmp_pa
     assert simulate(path, tmp_path, deadline=1.0, say=said.append) == []
     assert said == ["the time is up; the same command goes on"]
     assert len(complete(simulate(path, tmp_path))) == 1
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage:UserWarning")
+def test_hours_of_training_are_spent_once_by_all_workers_together(tiny: Write, tmp_path: Path) -> None:
+    bound_s = 6.0
+
+    def trained(task: Task, on_epoch: object, pulse: Pulse) -> Outcome:
+        while not pulse.stopping:
+            time.sleep(0.05)
+        return Outcome("interrupted")
+
+    def worker() -> list[Row]:
+        return simulate(path, tmp_path, None, trained, measured=lambda task: {SINCE: time.time()}, say=said.append)
+
+    said: list[str] = []
+    path = tiny("hours", trials=9, budget={"gpu_hours": bound_s / 3600})
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(worker) for _ in range(2)]:
+            one.result()
+    trials = open_study(tmp_path).trials
+    spent = [trial.user_attrs[SPENT] for trial in trials if SPENT in trial.user_attrs]
+    assert len(spent) == 2  # both were cut, and nothing was begun after
+    assert bound_s - 1 <= sum(spent) < 1.7 * bound_s  # each by itself would have spent all of it
+    assert said[-1] == "0.00166667 hours of training are spent; raise gpu_hours to go on"
+    rows = simulate(tiny("hours", trials=9, budget={"gpu_hours": 1}), tmp_path, None)
+    assert {row.reason for row in rows[:2]} == {f"interrupted; goes on as trial {number}" for number in (2, 3)}
+    assert len(complete(rows)) == 9
 
 
 def test_a_stopped_trial_counts_and_keeps_its_ap(tiny: Write, tmp_path: Path) -> None:
@@ -215,9 +245,11 @@ def test_a_storage_that_holds_another_study_is_refused(tiny: Write, tmp_path: Pa
 
 def test_optuna_reads_what_a_measurement_refused(tiny: Write, tmp_path: Path, storage: str | None) -> None:
     path = tiny("bounded", trials=2, constraints={"latency_ms": 4.0, "gflops": 50})
-    rows = simulate(path, tmp_path, storage, latency_ms=lambda number: 5.0 if number == 0 else 1.0)
+    rows = simulate(path, tmp_path, storage, measured=lambda task: {"latency_ms": 1.0 if task.number else 5.0})
     assert [row.state for row in rows] == ["refused", "complete", "complete"]
-    trials = open_study(tmp_path, storage).trials
+    there = open_storage(storage, tmp_path)
+    trials = optuna.load_study(study_name="bounded", storage=there).trials
+    close_storage(there)
     assert [trial.constraints["latency_ms"] for trial in trials] == [0.25, -0.75, -0.75]  # as shares of the bound
     assert all(-1 < trial.constraints["gflops"] <= 0 for trial in trials)
     assert all(trial.params.keys() == {"width", "activation"} for trial in trials)
