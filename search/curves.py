@@ -72,5 +72,13 @@ def extrapolated(own: Curve, finished: Sequence[Curve], confidence: float = CONF
     return Interval(*(max(float(end), own.at(epoch)) for end in ends))
 
 
+def expected_end(own: Curve | None, history: Sequence[Curve]) -> float | None:
+    """What a curve's whole training came to, or is expected to; None where there is no telling."""
+    if own is None or own.final is not None:
+        return None if own is None else own.final
+    expected = extrapolated(own, [curve for curve in history if curve.number != own.number])
+    return None if expected is None else expected.middle
+
+
 def _features(curve: Curve, epoch: int) -> tuple[float, float]:
     return curve.at(epoch), curve.at(epoch) - curve.at(max(epoch // 2, 1))

@@ -14,24 +14,27 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from .curves import Curve
+from ..blocks.errors import InputError
+from .curves import Curve, expected_end
 from .halving import Halving
 from .hypervolume import hypervolume
 from .quantities import Direction
+from .replay_improvement import Improving
 from .replay_sampler import Among, Exhausted, combination, distribution
 from .replay_table import Combination, Table, quantity_of
 from .stopping import FrontStopper, Stopper, most_promising
 
-SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "qmc"]
+SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "qmc", "ehvi"]
 StopName = Literal["none", "front", "halving"]
 Proposals = Literal["any", "new", "fitting"]  # as Optuna has it; none twice; none twice, and within the constraints
 
-SAMPLERS: dict[SamplerName, Callable[[int], BaseSampler]] = {  # each as Optuna has it by default
+SAMPLERS: dict[SamplerName, Callable[[int], BaseSampler]] = {  # each as Optuna has it by default, but for ehvi
     "tpe": lambda seed: TPESampler(seed=seed),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "random": RandomSampler,
     "qmc": lambda seed: QMCSampler(seed=seed, scramble=True),
+    "ehvi": RandomSampler,  # for its first trials; it proposes nothing twice
 }
 STOPPERS: dict[StopName, Callable[[float], Stopper | None]] = {
     "none": lambda eta: None,
@@ -139,7 +142,7 @@ class Trace:
         return self.share[place - 1] if place else 0.0
 
 
-def replay(problem: Problem, strategy: Strategy, budget: int, seed: int) -> Trace:
+def replay(problem: Problem, strategy: Strategy, budget: int, seed: int, until: float = math.inf) -> Trace:
     """Replay one study.
 
     A proposal that is not in the table costs nothing, as what cannot be built is never trained; the sampler is told
@@ -152,8 +155,12 @@ def replay(problem: Problem, strategy: Strategy, budget: int, seed: int) -> Trac
         strategy: how.
         budget: epochs trained in all (trainings, where the table has only final results).
         seed: of the sampler, and of the choice of the curves.
+        until: share of the hypervolume with which it ends before the budget does.
+
+    Raises:
+        InputError: the sampler is not for these objectives.
     """
-    return _Replay(problem, strategy, seed).run(budget)
+    return _Replay(problem, strategy, seed).run(budget, until)
 
 
 class _Replay:
@@ -169,13 +176,25 @@ class _Replay:
         if strategy.proposals != "any":
             allowed = problem.fitting if strategy.proposals == "fitting" else tuple(problem.table.results)
             sampler = Among(allowed, problem.table, inner, self.distributions, self.rng)
+        if strategy.sampler == "ehvi":
+            sampler = self._improving(inner)
         self.study = optuna.create_study(directions=list(problem.directions), sampler=sampler)
         self.curves: dict[int, Curve] = {}
         self.stopped: dict[int, tuple[Combination, tuple[float, ...]]] = {}
         self.found: list[Combination] = []
         self.unfit = 0
 
-    def run(self, budget: int) -> Trace:
+    def _improving(self, inner: BaseSampler) -> Improving:
+        problem = self.problem
+        if len(problem.costs) != 1:
+            raise InputError("ehvi: is for two objectives, a score and a cost; take tpe")
+        allowed = problem.fitting if self.strategy.proposals == "fitting" else tuple(problem.table.results)
+        sampler = Improving(allowed, problem.table, inner, self.distributions, self.rng)
+        sampler.cost = lambda values: problem.table.results[values].costs[problem.costs[0]]
+        sampler.score = lambda number: expected_end(self.curves.get(number), list(self.curves.values()))
+        return sampler
+
+    def run(self, budget: int, until: float) -> Trace:
         spent, steps, shares = 0, [], []
         under_way: list[tuple[int, int, Iterator[int]]] = [
             (0, worker, iter(())) for worker in range(self.problem.workers)
@@ -187,6 +206,8 @@ class _Replay:
                 if len(self.found) > len(shares):
                     steps.append(spent)
                     shares.append(self.problem.hypervolume(self.found) / self.problem.whole)
+                    if shares[-1] >= until:
+                        break
                 begun = self._next()
                 if begun is None:
                     continue  # this worker has nothing more to do

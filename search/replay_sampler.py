@@ -48,6 +48,10 @@ class Among(BaseSampler):
             raise Exhausted
         values = list(self.left)[self.rng.integers(len(self.left))]
         del self.left[values]
+        return self.params(values)
+
+    def params(self, values: Combination) -> dict[str, Any]:
+        """A candidate as Optuna would have drawn it."""
         return {
             name: self.table.domains[name].index(value) if isinstance(kind, IntDistribution) else value
             for (name, kind), value in zip(self.distributions.items(), values, strict=True)
