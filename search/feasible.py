@@ -9,13 +9,14 @@ import numpy as np
 from ..blocks.errors import InputError
 from ..scaler.space_cost import SpaceCounter
 from .candidates import Bases, figures, over_budget
-from .quantities import shown
+from .quantities import QUANTITIES, shown
 from .space import BASE, Value, combinations, drawn
 from .space_table import SpaceTable, nearest_miss, tabulate
 from .study import Study
 
 EXAMINED = 100_000  # candidates of a finite space, the most that are all counted before a study begins
 DRAWN = 2_000  # of a larger space, or a continuum
+COUNTED = ("params", "gflops", "macs", "activations")  # that follow from the counts alone
 
 Combination = tuple[tuple[str, Any], ...]
 
@@ -51,12 +52,35 @@ class Feasible:
         if self.finite:
             left = list(self.left(tried))
             return left[rng.integers(len(left))] if left else None
+        return next(iter(self.several(tried, rng, 1)), None)
+
+    def several(self, tried: Collection[Combination], rng: np.random.Generator, most: int) -> list[dict[str, Value]]:
+        """As many candidates at random that fit and have not been tried; fewer where no more are known."""
+        if self.finite:
+            left = list(self.left(tried))
+            if len(left) <= most:
+                return left
+            return [left[place] for place in rng.choice(len(left), most, replace=False)]
+        several: list[dict[str, Value]] = []
         for row in rng.permutation(self.table.within):
             found = {**self._values(int(row)), **{n: drawn(p, rng) for n, p in self.study.space.of_recipe.items()}}
             found = self._ordered(found)
             if combination(found) not in tried and not self.reason(found):
-                return found
-        return None
+                several.append(found)
+                if len(several) == most:
+                    break
+        return several
+
+    def known(self, values: Mapping[str, Value]) -> Mapping[str, float]:
+        """The figures of a candidate that need no measurement.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        if any(name not in COUNTED and not QUANTITIES[name].trained for name in self.study.objectives):
+            return self.bases.candidate(values).figures
+        scalings = {name: value for name, value in values.items() if name not in self.study.space.of_recipe}
+        return self._counted(scalings)
 
     @property
     def finite(self) -> bool:
@@ -98,11 +122,14 @@ class Feasible:
         try:
             if self.bases.beyond_counts:
                 return over_budget(self.study, self.bases.candidate(values).figures)
-            base = self.bases.base_of(values)
-            counts = self._counters[base.name].count(**self.study.space.scalings(values))
+            return over_budget(self.study, self._counted(values))
         except InputError as error:
             return f"unbuildable: {error}"
-        return over_budget(self.study, figures(counts.params, counts.flops, counts.macs, counts.activations))
+
+    def _counted(self, values: Mapping[str, Value]) -> dict[str, float]:
+        base = self.bases.base_of(values)
+        counts = self._counters[base.name].count(**self.study.space.scalings(values))
+        return figures(counts.params, counts.flops, counts.macs, counts.activations)
 
     @cached_property
     def _counters(self) -> dict[str, SpaceCounter]:

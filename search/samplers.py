@@ -21,6 +21,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, Trial
 
 from .feasible import Combination, Feasible, combination
+from .improving import improving
 from .past import GENERATION, SEQUENCE, Coding, past
 from .settings import LISTING
 from .space import BASE
@@ -56,6 +57,10 @@ class Untried(BaseSampler):
         rng = np.random.default_rng([self.study.sampler.seed, self.proposed(trials)])
         if self.study.sampler.kind in LISTING:
             return self._listed(tried)
+        if self.study.sampler.kind == "ehvi":
+            coding = Coding(self.study, self.distributions)
+            found = improving(self.study, self.among, coding, trials, tried, rng) if self.among else None
+            return dict(found) if found is not None else self._any(tried, rng)
         proposal = self._proposed(study, trial, tried, rng)
         return proposal if proposal is not None else self._any(tried, rng)
 

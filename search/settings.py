@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..blocks.errors import nearest
 from .quantities import QUANTITIES
 
-SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute"]
+SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute", "ehvi"]
 LISTING: tuple[SamplerKind, ...] = ("grid", "brute")  # that go through a finite space
 BRUTE = 10_000  # candidates, the most that brute force is for
 

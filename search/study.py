@@ -154,12 +154,24 @@ class Study(BaseModel):
             raise ValueError(f"sampler: {kind} needs a finite space; give choices, or a step to each low and high")
         if self.sampler.kind == "brute" and (self.combinations or 0) > BRUTE:
             raise ValueError(f"sampler: brute force is for up to {BRUTE:,} candidates, not {self.combinations:,}")
+        if self.sampler.kind == "ehvi" and not self._of_a_score_and_a_known_cost:
+            raise ValueError(
+                "sampler: ehvi is for two objectives, ap or ap50 to be maximised and a cost to be minimised that is "
+                "known before a measurement (params, gflops, …; latency_ms with latency: {predict: TABLE}); take tpe"
+            )
         if self.size_px is not None and "resolution" in self.space.parameters:
             raise ValueError("size_px: the space already chooses the resolution; keep one of the two")
         twice = next((label for label in self._labels if self._labels.count(label) > 1), None)
         if twice is not None:
             raise ValueError(f"base: two are called {twice!r}; give one of the files another name")
         return self
+
+    @property
+    def _of_a_score_and_a_known_cost(self) -> bool:
+        scores = {name: way for name, way in self.objectives.items() if QUANTITIES[name].trained}
+        costs = {name: way for name, way in self.objectives.items() if name not in scores}
+        known = "latency_ms" not in costs or self.latency.predict is not None
+        return [*scores.values()] == ["maximize"] and [*costs.values()] == ["minimize"] and known
 
     @property
     def _labels(self) -> list[str]:

@@ -181,3 +181,9 @@ def test_the_table_counts_every_scaling_as_its_candidates_are(space: dict[str, A
     for row in range(len(table)):
         figures = bases.candidate(table.values(row)).figures
         assert {name: column[row] for name, column in table.figures.items()} == figures
+
+
+@pytest.mark.parametrize("objectives", [["ap"], ["ap", "latency_ms"], ["ap", "gflops", "params"]])
+def test_expected_improvement_wants_a_score_and_a_cost_known_beforehand(objectives: list[str]) -> None:
+    with pytest.raises(ValueError, match="ehvi is for two objectives, ap or ap50 to be maximised and a cost"):
+        study_of(sampler={"kind": "ehvi"}, objectives=objectives)
