@@ -162,16 +162,19 @@ class Ledger:
         self._broken_off(trial)
         self.mend()
 
-    def take_over(self, now: Standing | None = None) -> list[int]:
-        """Hand on the trials of workers that are gone; gives their numbers. Only within `exclusive`."""
-        now = now or self.standing()
+    def take_over(self) -> tuple[list[int], Standing]:
+        """Hand on the trials of workers that are gone; gives their numbers, and how the study stands then.
+
+        Only within `exclusive`.
+        """
+        now = self.standing()
         lost = [trial for trial in now.running if self.lost(trial)]
         for trial in lost:
             self._end(trial, TrialState.FAIL)
         gone = [trial.number for trial in lost]
         gone += self._fail_stale([trial.number for trial in now.running if trial.number not in gone])
-        self.mend(None if gone else now)
-        return gone
+        mended = self.mend(None if gone else now)
+        return gone, self.standing() if gone or mended else now
 
     def _fail_stale(self, running: Sequence[int]) -> list[int]:
         """Fail those of the running trials whose heartbeats ended, where the storage has them; now and then."""

@@ -44,7 +44,7 @@ def repair(reference: str | Path, storage: str | None) -> list[str]:
     ledger = Ledger.open(study, folder, storage)
     try:
         with ledger.exclusive():
-            lost, left = ledger.take_over(), ledger.mend()
+            (lost, _), left = ledger.take_over(), ledger.mend()
         done += [f"trial {number}: its worker is gone; it goes on when the study does" for number in lost]
         done += [f"trial {number}: was interrupted; it goes on when the study does" for number in left]
         rows = ledger.rows()

@@ -55,7 +55,7 @@ def table(
 
 def replay(
     table: Annotated[Path, typer.Argument(metavar="TABLE.csv", help="Finished results; see catscale search table.")],
-    samplers: Annotated[str, typer.Option(help="Of tpe, nsga2, nsga3, qmc and random.")] = "tpe,nsga2,random",
+    samplers: Annotated[str, typer.Option(help="Of tpe, nsga2, nsga3, qmc, random and ehvi.")] = "tpe,nsga2,random",
     stop: Annotated[str, typer.Option(help="Early stopping: of none, front and halving.")] = "none,front,halving",
     proposals: Annotated[
         str, typer.Option(help="any: as Optuna has them; new: none twice; fitting: nor what is over a constraint.")

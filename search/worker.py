@@ -177,9 +177,7 @@ class Worker:
         Alone with the storage, so that the total is kept to, and no candidate is proposed twice.
         """
         with ledger.exclusive():
-            now = ledger.standing()
-            if gone := ledger.take_over(now):
-                now = ledger.standing()
+            gone, now = ledger.take_over()
             for number in gone:
                 self.say(f"trial {number}: was interrupted; goes on now")
             if now.used < self.study.trials and not self._spent(now):

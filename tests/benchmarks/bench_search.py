@@ -12,6 +12,7 @@ where a constraint is active.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from catscale.search.replay import Problem, Strategy, Trace, replay
@@ -36,7 +37,7 @@ def compare(
     strategies = [*BASELINES, *ours]
     work = [(strategy, seed) for strategy in strategies for seed in range(REPEATS)]
     one = delayed(replayed)
-    found = Parallel(n_jobs=os.cpu_count())(one(problem, strategy, budget, seed) for strategy, seed in work)
+    found: list[Any] = Parallel(n_jobs=os.cpu_count())(one(problem, strategy, budget, seed) for strategy, seed in work)
     traces = {it: [trace for (own, _), trace in zip(work, found, strict=True) if own == it] for it in strategies}
     print(f"\n{', '.join(objectives)}; {dict(constraints) or 'no constraint'}: {len(problem.fitting)} candidates fit")
     print(COLUMNS.format("strategy", "budget", "±", "reached", "× less", "95 % interval", "trained", "stopped"))

@@ -32,7 +32,7 @@ from postgres import postgres, programs  # type: ignore[import-not-found]
 from simulation import COMPLETE, working  # type: ignore[import-not-found]
 
 TRIAL_S = 2.0
-WORKERS = tuple(map(int, os.environ.get("CREW_W", "1,4,16,64").split(",")))
+WORKERS = (1, 4, 16, 64)
 TRIALS_EACH = 2
 SPACE = {"width": {"low": 0.1, "high": 4.0}, "resolution": {"low": 320, "high": 1280, "step": 32}}
 
@@ -84,8 +84,6 @@ def test_trials_per_second(tmp_path: Path) -> None:
     print(f"{'storage':12}{'workers':>8}{'trials':>8}{'seconds':>9}{'trials/s':>10}{'at best':>9}{'share':>8}")
     with storages(tmp_path) as known:
         for name, storage in known.items():
-            if name not in os.environ.get("CREW_S", name):
-                continue
             for workers in WORKERS:
                 count = workers * TRIALS_EACH
                 seconds = measured(tmp_path, f"{name}{workers}", storage, workers, count)
