@@ -122,8 +122,11 @@ def _locally(placed: Placed, work: Work, job: Any, tell: Tell) -> list[str]:
 def _on_cluster(placed: Placed, backend: Backend, work: Work, jobs: Sequence[Any], tell: Tell) -> list[str]:
     for start in range(CLUSTER_STARTS):
         with ExitStack() as stack:
-            options = _connected(backend, stack)
-            stack.enter_context(parallel_config(backend=backend.kind, n_jobs=len(jobs), **options))
+            options = {"n_jobs": len(jobs), **_connected(backend, stack)}
+            options["n_jobs"] = min(len(jobs), options["n_jobs"])
+            if options["n_jobs"] < len(jobs):
+                tell(f"the cluster has room for {options['n_jobs']} of {len(jobs)} workers at a time")
+            stack.enter_context(parallel_config(backend=backend.kind, **options))
             try:
                 parallel = Parallel(batch_size=1, pre_dispatch="all")  # type: ignore[arg-type]  # a number may be given
                 said = parallel(delayed(work)(job) for job in jobs)
@@ -147,9 +150,11 @@ def _connected(backend: Backend, stack: ExitStack) -> dict[str, Any]:
                 address=backend.cluster, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False
             )
             stack.callback(ray.shutdown)
-        _check_offers(backend, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        _check_offers(backend, offers)
         wanted = {"num_cpus": backend.cpus, "num_gpus": backend.gpus}
-        return {"ray_remote_args": {name: value for name, value in wanted.items() if value is not None}}
+        arguments = {name: value for name, value in wanted.items() if value is not None}
+        return {"ray_remote_args": arguments, "n_jobs": _room(backend, offers)}
     from distributed import Client
     from joblib._dask import DaskDistributedBackend
 
@@ -158,6 +163,13 @@ def _connected(backend: Backend, stack: ExitStack) -> dict[str, Any]:
     client = stack.enter_context(Client(backend.cluster) if backend.cluster else Client(**local))
     _check_offers(backend, [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()])
     return {"client": client, **({"resources": backend.wanted} if backend.wanted else {})}
+
+
+def _room(backend: Backend, offers: Sequence[Mapping[str, float]]) -> int:
+    """Trials at a time that the nodes of a Ray cluster take, whose pool refuses more than it has cores."""
+    wanted = {"CPU": 1.0, **backend.wanted}
+    trials = sum(min(int(offer.get(name, 0) // number) for name, number in wanted.items()) for offer in offers)
+    return max(1, min(trials, int(sum(offer.get("CPU", 0) for offer in offers))))
 
 
 def _check_offers(backend: Backend, offers: Sequence[Mapping[str, float]]) -> None:

@@ -57,25 +57,26 @@ def proxy() -> Iterator[Proxy]:
 
 
 def test_a_study_goes_on_though_its_proxy_is_killed(tiny: Callable[..., Path], proxy: Proxy, tmp_path: Path) -> None:
-    path, folder = tiny("through", trials=6), tmp_path / "study"
-    runs = [started(path, "--folder", folder, "--storage", proxy.url, "--device", "cpu") for _ in range(2)]
+    path, folder = tiny("through", trials=4), tmp_path / "study"
     table = folder / "trials.csv"
-    deadline = time.monotonic() + 200
-    while not table.is_file() or ",complete," not in table.read_text():
-        assert all(run.poll() is None for run in runs), [run.communicate() for run in runs]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    proxy.kill()
-    time.sleep(3.0)  # trials end meanwhile, and cannot be noted
-    proxy.start()
-    for run in runs:
-        said, errors = run.communicate(timeout=400)
-        assert run.returncode == 0, said + errors
-        assert "Traceback" not in said + errors
+    with ExitStack() as stack:
+        runs = [started(path, "--folder", folder, "--storage", proxy.url, "--device", "cpu") for _ in range(2)]
+        for run in runs:
+            stack.callback(run.kill)
+        while not table.is_file() or ",complete," not in table.read_text():
+            assert all(run.poll() is None for run in runs), [run.communicate() for run in runs]
+            time.sleep(0.1)
+        proxy.kill()
+        time.sleep(3.0)  # trials end meanwhile, and cannot be noted
+        proxy.start()
+        for run in runs:
+            said, errors = run.communicate(timeout=400)
+            assert run.returncode == 0, said + errors
+            assert "Traceback" not in said + errors
     rows = read_study(folder).rows
-    assert [row.state for row in rows if row.state != "failed"] == ["complete"] * 6
+    assert [row.state for row in rows if row.state != "failed"] == ["complete"] * 4
     assert all("goes on as trial" in row.reason for row in rows if row.state == "failed")
-    assert len({tuple(row.values.values()) for row in rows}) == 6
+    assert len({tuple(row.values.values()) for row in rows if row.state == "complete"}) == 4
     assert len({row.worker for row in rows}) == 2
 
 
