@@ -15,6 +15,7 @@ from .backends import Backend, Placed, place
 from .child import run_in_child
 from .leases import lease
 from .ledger import Ledger
+from .proxies.record import audit_lines
 from .rows import Row
 from .status import trial_line
 from .storages import patiently
@@ -143,6 +144,7 @@ class Reporter:
     say: Callable[[str], None]
     said: set[int] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
+    verdict: str = ""  # on the study's proxies, as said last
 
     def __call__(self) -> None:
         rows = self.ledger.rows()
@@ -154,6 +156,12 @@ class Reporter:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
                 self.say(trial_line(self.ledger.study, row, self.ledger.used()))
+        if (settings := self.ledger.study.proxies) is not None:
+            lines = audit_lines(settings, self.ledger.audits())
+            if lines[0] != self.verdict:
+                self.verdict = lines[0]
+                for line in lines:
+                    self.say(line)
 
 
 def _job(worker: Worker, crew: Crew, slot: int, run: str, storage: str | None, starter: int | None) -> Job:

@@ -17,6 +17,9 @@ from ..scaler.documents import parse
 from .candidates import Candidate
 from .early_stop import CURVE, SPARED, to_take_up
 from .leases import is_dead
+from .proxies.audit import Audit
+from .proxies.ranking import SCORES, audits
+from .proxies.record import FILE, write_audits
 from .rows import Row, State, comparable, write_rows
 from .samplers import Untried
 from .storages import close_storage, exclusive, open_storage
@@ -153,6 +156,11 @@ class Ledger:
         }
         self._note(trial, **{name: value for name, value in known.items() if trial.user_attrs.get(name) != value})
 
+    def score(self, trial: Trial, candidate: Candidate) -> None:
+        """Note what the study's proxies say of a candidate that is to be trained."""
+        if self.sampler.ranking is not None and SCORES not in trial.user_attrs:
+            self._note(trial, **{SCORES: self.sampler.ranking.scores(candidate)})
+
     def complete(self, trial: Trial, figures: Mapping[str, float], twin: Row | None = None, stopped: str = "") -> None:
         """Note a result; `twin` is the trial that it was taken over from, `stopped` why its training ended early."""
         if twin:
@@ -214,7 +222,7 @@ class Ledger:
             if not whole or not open_:
                 continue
             if _deaths(trial) <= TAKEN_UP:
-                kept = {name: known[name] for name in ("reference", "figures", CURVE, SPARED) if name in known}
+                kept = {name: known[name] for name in ("reference", "figures", SCORES, CURVE, SPARED) if name in known}
                 attributes = {**kept, "continues": trial.number, "deaths": _deaths(trial)}
                 self.optuna.enqueue_trial(values, user_attrs=attributes)
                 mended.append(trial.number)
@@ -225,7 +233,7 @@ class Ledger:
         trial = to_take_up(self.trials, self.study.objectives)
         if trial is None:
             return None
-        kept = {name: trial.user_attrs[name] for name in ("figures", CURVE)}
+        kept = {name: trial.user_attrs[name] for name in ("figures", SCORES, CURVE) if name in trial.user_attrs}
         self.optuna.enqueue_trial(trial.params, user_attrs={**kept, "continues": trial.number, SPARED: True})
         return trial.number
 
@@ -254,9 +262,15 @@ class Ledger:
         """Whether they were."""
         return f"stop {run}" in self.optuna.user_attrs
 
+    def audits(self) -> list[Audit]:
+        """What the study's proxies are worth so far; nothing where it has none."""
+        return audits(self.study, self.trials)
+
     def write(self) -> None:
-        """Write `trials.csv` anew."""
+        """Write `trials.csv` anew, and `proxies.csv` where the study has proxies."""
         write_rows(self.folder / "trials.csv", self.study, self.rows())
+        if self.study.proxies is not None:
+            write_audits(self.folder / FILE, self.audits())
 
     def _lost(self, trial: FrozenTrial) -> bool:
         """One that has no worker's name was asked for by a worker that died at once: asking is exclusive."""

@@ -10,7 +10,7 @@ from ..blocks.errors import InputError
 from ..scaler.documents import parse, read_yaml
 from .fidelity import Fidelity
 from .quantities import QUANTITIES, Direction
-from .settings import BRUTE, LISTING, Budget, LatencySettings, Sampler, bounds, check_bounds, check_known
+from .settings import BRUTE, LISTING, Budget, LatencySettings, Proxies, Sampler, bounds, check_bounds, check_known
 from .space import BASE, Space
 
 Keep = Literal["front", "best", "all", "none"]
@@ -46,6 +46,7 @@ class Study(BaseModel):
     trials: int = Field(default=UNLIMITED, ge=1)  # candidates trained in total; `budget: {trials: …}` is the same
     budget: Budget = Budget()  # its hours; its trials are moved to `trials`
     sampler: Sampler = Sampler()
+    proxies: Proxies | None = None  # scores of untrained networks that may rank the sampler's proposals
     fidelity: Fidelity = Fidelity()
     recipe: str = "quick"
     epochs: int | None = Field(default=None, ge=1)
@@ -154,6 +155,11 @@ class Study(BaseModel):
             raise ValueError(f"sampler: {kind} needs a finite space; give choices, or a step to each low and high")
         if self.sampler.kind == "brute" and (self.combinations or 0) > BRUTE:
             raise ValueError(f"sampler: brute force is for up to {BRUTE:,} candidates, not {self.combinations:,}")
+        if self.proxies is not None and self.sampler.kind in LISTING:
+            raise ValueError(
+                f"proxies: {self.sampler.kind} goes through the whole space, so that nothing is to be chosen; leave "
+                "them out, or take a sampler that proposes, such as tpe"
+            )
         if self.size_px is not None and "resolution" in self.space.parameters:
             raise ValueError("size_px: the space already chooses the resolution; keep one of the two")
         twice = next((label for label in self._labels if self._labels.count(label) > 1), None)

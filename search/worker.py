@@ -18,6 +18,7 @@ from .feasible import Feasible
 from .leases import BEAT_S, Lease
 from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
+from .proxies.ranking import Ranking
 from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
@@ -107,6 +108,7 @@ class Worker:
             KeyboardInterrupt: after the trial has been handed back.
         """
         ledger.sampler.among = Feasible(self.study, self.bases)
+        ledger.sampler.ranking = Ranking(self.study, self.bases) if self.study.proxies else None
         unfit = failed = 0
         while not pulse.asked:
             if self.deadline is not None and time.time() >= self.deadline:
@@ -191,6 +193,7 @@ class Worker:
             patiently(ledger.describe, trial, candidate, known)
             self.changed()
 
+        patiently(ledger.score, trial, candidate)
         check_space(self.folder, candidate.figures["params"])
         task = Task(
             number=trial.number,

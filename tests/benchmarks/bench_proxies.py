@@ -1,0 +1,85 @@
+"""What zero-cost proxies are worth on finished results: Kendall's tau with AP beside that of MACs, and what they take.
+
+Run by `make bench`, or alone as `docs/proxies.md` says. The table is our own: 120 narrow variants of yolov7-tiny on 291
+training photographs of blood cells, 12 epochs, two seeds (small: the spread of a candidate's AP over seeds is half of
+that over the candidates). AP is the mean over the seeds; scores are those of a study's first seed.
+"""
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from catscale.scaler.architecture import Architecture
+from catscale.scaler.scaling import apply
+from catscale.scaler.zoo import load
+from catscale.search.proxies.audit import audit
+from catscale.search.proxies.scores import TrainingImages, score
+from catscale.search.replay_table import read_table
+from catscale.search.settings import ProxyKind
+from catscale.search.study import Study
+
+TABLE = Path(__file__).resolve().parents[2] / "studies" / "narrow-tiny-bccd.csv"
+FEW = 8  # candidates on which a score is timed
+
+
+def study_of(folder: Path) -> Study:
+    space: dict[str, Any] = {
+        "compound": {"choices": [0.5, 1.0, 1.5]},
+        "extend": {"choices": [1, 2]},
+        "width": {"choices": [0.125, 0.1875, 0.25, 0.3125, 0.375]},
+        "resolution": {"choices": [64, 96, 128, 160]},
+    }
+    return Study.model_validate(
+        {"name": "narrow-tiny-bccd", "base": "yolov7-tiny", "space": space, "objectives": ["ap", "gflops"],
+         "trials": 120, "data": str(folder / "bccd" / "data.yaml")}
+    )  # fmt: skip
+
+
+def candidates(study: Study) -> list[Architecture]:
+    """As the table has them, held to its counts."""
+    base = load("yolov7-tiny").replace(classes=3)
+    found = []
+    for values, result in read_table(TABLE).results.items():
+        named = dict(zip(study.space.parameters, values, strict=True))
+        found.append(apply(base, study.space.scalings(named)))
+        assert float(f"{found[-1].cost().macs:.6g}") == pytest.approx(result.costs["macs"], rel=1e-5)
+    return found
+
+
+@pytest.mark.realdata
+def test_tau_of_each_proxy_with_ap(real_data: Path) -> None:
+    study, results = study_of(real_data), read_table(TABLE).results.values()
+    architectures, photographs = candidates(study), TrainingImages(study, 16)
+    kinds: tuple[ProxyKind, ...] = get_args(ProxyKind)
+    scores = {kind: [score(kind, one, photographs, 0) for one in architectures] for kind in kinds}
+    extra = {"params": [result.costs["params"] for result in results], "pixels": [one.size for one in architectures]}
+    ap, macs = ([value(result) for result in results] for value in (lambda r: r.final("ap"), lambda r: r.costs["macs"]))
+    print("\nproxy    tau, 95 % interval        of MACs                   above both   in use")
+    for one in audit(ap, macs, {**scores, **extra}, 8):
+        print(f"{one.kind:8} {one.tau!s:24}  {one.macs!s:24}  {one.beats:10.3f}   {one.in_use}")
+    print("\nat one resolution (30 candidates each): tau of each, then of MACs")
+    for size_px in (64, 96, 128, 160):
+        rows = [index for index, one in enumerate(architectures) if one.size == size_px]
+        some = {kind: [found[index] for index in rows] for kind, found in {**scores, **extra}.items()}
+        audits = audit([ap[index] for index in rows], [macs[index] for index in rows], some, 8)
+        print(f"{size_px:4} px  " + "  ".join(f"{one.kind} {one.tau}" for one in audits[:-1]), end="")
+        print(f"  MACs {audits[0].macs}")
+
+
+@pytest.mark.realdata
+def test_milliseconds_of_each_score(real_data: Path) -> None:
+    study = study_of(real_data)
+    photographs = TrainingImages(study, 16)
+    everything = candidates(study)
+    for one in everything:
+        photographs(one.size)  # read before
+    print("\nmilliseconds a candidate on one core: median (least … most)")
+    for kind in get_args(ProxyKind):
+        took = []
+        for one in everything[:: len(everything) // FEW]:
+            began = time.perf_counter()
+            score(kind, one, photographs, 0)
+            took.append(1000 * (time.perf_counter() - began))
+        print(f"{kind:8} {statistics.median(took):6.0f} ({min(took):.0f} … {max(took):.0f})")
