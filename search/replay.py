@@ -18,13 +18,15 @@ from .curves import Curve
 from .halving import Halving
 from .hypervolume import hypervolume
 from .quantities import Direction
+from .replay_ranking import Prior
 from .replay_sampler import Among, Exhausted, combination, distribution
 from .replay_table import Combination, Table, quantity_of
 from .stopping import FrontStopper, Stopper, most_promising
 
 SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "qmc"]
 StopName = Literal["none", "front", "halving"]
-Proposals = Literal["any", "new", "fitting"]  # as Optuna has it; none twice; none twice, and within the constraints
+# As Optuna has it; none twice; nor over a constraint; and of several the best by a proxy, while one beats MACs.
+Proposals = Literal["any", "new", "fitting", "ranked"]
 
 SAMPLERS: dict[SamplerName, Callable[[int], BaseSampler]] = {  # each as Optuna has it by default
     "tpe": lambda seed: TPESampler(seed=seed),
@@ -166,9 +168,12 @@ class _Replay:
             warnings.simplefilter("ignore", ExperimentalWarning)  # that an interface of Optuna's may change
             inner = SAMPLERS[strategy.sampler](int(self.rng.integers(2**31)))
         sampler = inner
+        self.prior = Prior(problem.table, problem.costs)
         if strategy.proposals != "any":
-            allowed = problem.fitting if strategy.proposals == "fitting" else tuple(problem.table.results)
+            allowed = tuple(problem.table.results) if strategy.proposals == "new" else problem.fitting
             sampler = Among(allowed, problem.table, inner, self.distributions, self.rng)
+            if strategy.proposals == "ranked":
+                sampler.pool, sampler.best = self.prior.pool, self.prior.best
         self.study = optuna.create_study(directions=list(problem.directions), sampler=sampler)
         self.curves: dict[int, Curve] = {}
         self.stopped: dict[int, tuple[Combination, tuple[float, ...]]] = {}
@@ -248,6 +253,7 @@ class _Replay:
     def _whole(self, number: int, values: Combination, scores: tuple[float, ...]) -> None:
         costs = self.problem.table.results[values].costs
         self.curves[number] = Curve(number, scores, tuple(costs[name] for name in self.problem.costs), scores[-1])
+        self.prior.learn(values, scores[-1])
         self.found += [values] if self.problem.fits(values) else []
 
     def _end(self, trial: Trial, values: Combination, score: float) -> None:

@@ -10,7 +10,7 @@ from ..blocks.errors import nearest
 from .quantities import QUANTITIES
 
 SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute"]
-ProxyKind = Literal["naswot", "synflow", "zen", "meco"]
+ProxyKind = Literal["naswot", "synflow", "zen", "meco", "activations"]
 LISTING: tuple[SamplerKind, ...] = ("grid", "brute")  # that go through a finite space
 BRUTE = 10_000  # candidates, the most that brute force is for
 

@@ -50,7 +50,9 @@ class Audit:
     in_use: bool = False
 
 
-def audit(ap: ArrayLike, macs: ArrayLike, scores: Mapping[str, Sequence[float | None]], after: int) -> list[Audit]:
+def audit(
+    ap: ArrayLike, macs: ArrayLike, scores: Mapping[str, Sequence[float | None]], after: int, draws: int = DRAWS
+) -> list[Audit]:
     """Audit proxies on n trials; at most one, that with the highest tau, is in use.
 
     Args:
@@ -58,8 +60,9 @@ def audit(ap: ArrayLike, macs: ArrayLike, scores: Mapping[str, Sequence[float | 
         macs: (n,) likewise.
         scores: (n,) of each proxy; None where there is no score.
         after: trials with a score from which on a proxy may be in use.
+        draws: with replacement.
     """
-    audits = [_one(kind, _floats(ap), _floats(macs), _floats(found)) for kind, found in scores.items()]
+    audits = [_one(kind, _floats(ap), _floats(macs), _floats(found), draws) for kind, found in scores.items()]
     beating = [one for one in audits if one.n >= after and one.beats > 1 - CHANCE / len(audits)]
     best = max(beating, key=lambda one: one.tau.value, default=None)
     return [replace(one, in_use=one is best) for one in audits]
@@ -82,14 +85,14 @@ def kendall(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Val
     return np.divide(pairs(one * other), untied, out=np.zeros(len(counts)), where=untied > 0)
 
 
-def _one(kind: str, ap: Values, macs: Values, score: Values) -> Audit:
+def _one(kind: str, ap: Values, macs: Values, score: Values, draws: int) -> Audit:
     scored = np.isfinite(score)
     ap, macs, score = ap[scored], macs[scored], score[scored]
     n, unscored = len(ap), len(scored) - len(ap)
     if not n:
         return Audit(kind, 0, unscored, Tau(0, 0, 0), Tau(0, 0, 0), 0.0)
-    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS)
-    drawn, plain = kendall(score, ap, draws), kendall(macs, ap, draws)
+    times = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws)
+    drawn, plain = kendall(score, ap, times), kendall(macs, ap, times)
     tau, plainly = (
         Tau(kendall(values, ap).item(), *np.percentile(taus, INTERVAL).tolist())
         for values, taus in ((score, drawn), (macs, plain))

@@ -35,12 +35,7 @@ def score(kind: ProxyKind, architecture: Architecture, photographs: Photographs,
 
     It follows from the fingerprint, the size, the photographs and the seed alone: also the number of threads is fixed.
     """
-    size_px, images = architecture.size, 1
-    if kind == "naswot":
-        images = len(photographs(size_px))
-    elif kind != "synflow":
-        images = 2 * NOISE
-    if images * architecture.cost().macs > MOST_MACS:
+    if _images(kind, architecture.size, photographs) * architecture.cost().macs > MOST_MACS:
         return None
     try:
         with one_thread():
@@ -48,6 +43,18 @@ def score(kind: ProxyKind, architecture: Architecture, photographs: Photographs,
     except (RuntimeError, MemoryError, ValueError):  # memory does not suffice; the logarithm of nothing
         return None
     return found if math.isfinite(found) else None
+
+
+def _images(kind: ProxyKind, size_px: int, photographs: Photographs) -> int:
+    match kind:
+        case "naswot":
+            return len(photographs(size_px))
+        case "synflow":
+            return 1
+        case "zen" | "meco":
+            return 2 * NOISE
+        case "activations":
+            return 0
 
 
 def _scored(kind: ProxyKind, architecture: Architecture, photographs: Photographs, seed: int) -> float:
@@ -62,6 +69,10 @@ def _scored(kind: ProxyKind, architecture: Architecture, photographs: Photograph
             return zen(initialised(architecture, seed, gaussian), noise)
         case "meco":
             return meco(initialised(architecture, seed), noise)
+        case (
+            "activations"
+        ):  # a count, which costs nothing, as MACs do: what scores of networks must show their worth by
+            return float(architecture.cost().activations)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from catscale.search.proxies.zen import zen
 from catscale.search.settings import ProxyKind
 from torch import Tensor, fx, nn
 
-KINDS: tuple[ProxyKind, ...] = get_args(ProxyKind)
+KINDS: tuple[ProxyKind, ...] = tuple(kind for kind in get_args(ProxyKind) if kind != "activations")
 
 
 def numpy_state() -> str:
@@ -175,6 +175,10 @@ def test_equal_fingerprints_have_equal_scores(tmp_path: Path) -> None:
     assert renamed.fingerprint == base.fingerprint
     for kind in KINDS:
         assert score(kind, renamed, photographs, 0) == score(kind, base, photographs, 0)
+
+
+def test_activations_are_the_count() -> None:
+    assert score("activations", tiny(), photographs, 0) == tiny().cost().activations
 
 
 def test_auxiliary_heads_are_left_out() -> None:

@@ -195,7 +195,7 @@ def test_a_resumed_trial_keeps_its_scores(tiny: Callable[..., Path], tmp_path: P
         ({"proxies": {"kinds": []}}, r"proxies\.kinds: "),
         ({"proxies": {"pool": 1}}, r"proxies\.pool: .*greater than or equal to 2"),
         ({"proxies": {"after": 4}}, r"proxies\.after: .*greater than or equal to 5"),
-        ({"proxies": {"pools": 9}}, r"proxies\.pools"),
+        ({"proxies": {"pools": 9}}, r"proxies: unknown key .pools.; did you mean .pool."),
         ({"proxies": {}, "sampler": {"kind": "grid"}}, r"proxies: grid goes through the whole space, .*such as tpe"),
         ({"proxies": {}, "sampler": {"kind": "brute"}}, r"proxies: brute goes through the whole space"),
     ],
