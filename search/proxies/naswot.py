@@ -16,7 +16,7 @@ def naswot(model: fx.GraphModule, images: Tensor) -> float:
     how many bits two images agree, K(i, j) = units - Hamming distance, and the score is log |det K|; the more the codes
     differ, the higher. Without images that differ it is minus infinity.
 
-    Source: Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647, eq. (2).
+    Source: Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647.
         Adapted: the sign before the activation stands for the linear regions of ReLU, as SiLU and leaky ReLU are
         near to two lines that meet there; every activation up to the last features of the lead heads counts.
     """

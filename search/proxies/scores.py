@@ -69,9 +69,7 @@ def _scored(kind: ProxyKind, architecture: Architecture, photographs: Photograph
             return zen(initialised(architecture, seed, gaussian), noise)
         case "meco":
             return meco(initialised(architecture, seed), noise)
-        case (
-            "activations"
-        ):  # a count, which costs nothing, as MACs do: what scores of networks must show their worth by
+        case "activations":  # a count, free as MACs are: what scores of networks have to be worth more than
             return float(architecture.cost().activations)
 
 

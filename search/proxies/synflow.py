@@ -16,7 +16,7 @@ def synflow(model: fx.GraphModule, size_px: int) -> float:
     chain of L layers the score is log(L R). `model` is used up: its modules are replaced.
 
     Source: Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow", NeurIPS
-        2020, arXiv:2006.05467, eq. (1) and section 6; as a score of networks, Abdelfattah et al., "Zero-cost proxies
+        2020, arXiv:2006.05467; as a score of networks, Abdelfattah et al., "Zero-cost proxies
         for lightweight NAS", ICLR 2021, arXiv:2101.08134. Adapted: ReLU passes positive values as they are, and SiLU
         does not, so that both are left out; in float64, image and derivative being scaled by 1e-150 each, of which the
         logarithm is taken back, as R of a hundred layers is beyond 1e300.

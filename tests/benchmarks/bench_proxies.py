@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.scaling import apply
@@ -21,6 +22,8 @@ from catscale.search.settings import ProxyKind
 from catscale.search.study import Study
 
 TABLE = Path(__file__).resolve().parents[2] / "studies" / "narrow-tiny-bccd.csv"
+STUDIES = 200
+BETTER = 0.2  # standard deviation of the noise of a better proxy
 FEW = 8  # candidates of which the table's scores are computed anew, and timed
 
 
@@ -90,3 +93,27 @@ def test_milliseconds_of_each_score(real_data: Path) -> None:
             score(kind, one, photographs, 0)
             took.append(1000 * (time.perf_counter() - began))
         print(f"{kind:8} {statistics.median(took):6.0f} ({min(took):.0f} … {max(took):.0f})")
+
+
+def test_how_often_a_proxy_is_put_to_use() -> None:
+    """Simulated studies: AP = 0.8 MACs + 0.6 noise; five proxies of noise, or each as good as MACs, or one better."""
+    rng, rho = np.random.default_rng(0), 0.8
+    print(f"\nshare of {STUDIES} simulated studies with a proxy in use; in brackets with one whose tau is above MACs'")
+    for n in (8, 12, 20, 40):
+        counts: dict[str, list[int]] = {"noise": [0, 0], "as good as MACs": [0, 0], "one better": [0, 0]}
+        for _ in range(STUDIES):
+            macs = rng.normal(size=n)
+            ap = rho * macs + np.sqrt(1 - rho**2) * rng.normal(size=n)
+            noise = rng.normal(size=(5, n))
+            kinds = {
+                "noise": noise,
+                "as good as MACs": rho * ap + np.sqrt(1 - rho**2) * noise,
+                "one better": np.eye(5)[:, :1] * ap + BETTER * noise,
+            }
+            for name, scores in kinds.items():
+                audits = audit(ap, macs, dict(zip("abcde", scores.tolist(), strict=True)), 8, 500)
+                counts[name][0] += any(one.in_use for one in audits)
+                counts[name][1] += any(one.tau.value > max(one.macs.value, 0) for one in audits)
+        print(
+            f"{n:3} trials  " + "  ".join(f"{k}: {a / STUDIES:.1%} ({b / STUDIES:.0%})" for k, (a, b) in counts.items())
+        )

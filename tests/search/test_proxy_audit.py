@@ -63,6 +63,19 @@ def test_the_more_proxies_are_tried_the_more_each_must_show() -> None:
     assert not any(one.in_use for one in audit(ap, macs, {"one": proxy, **others}, 8))
 
 
+def test_proxies_that_are_as_good_as_macs_seldom_are_in_use_though_one_mostly_looks_better() -> None:
+    rng = np.random.default_rng(0)
+    used = ahead = 0
+    for _ in range(40):
+        ap = rng.normal(size=12)
+        macs, *scores = (noisy(ap, 0.75, int(rng.integers(2**31))) for _ in range(6))
+        audits = audit(ap, macs, dict(zip("abcde", scores, strict=True)), 8, draws=300)
+        used += any(one.in_use for one in audits)
+        ahead += any(one.tau.value > one.macs.value for one in audits)
+    assert ahead > 24
+    assert used <= 4
+
+
 def test_of_few_trials_none_is_in_use_and_trials_without_a_score_do_not_count() -> None:
     ap = np.linspace(0.1, 0.5, 10)
     scores: list[float | None] = ap.tolist()
