@@ -66,9 +66,12 @@ def test_tau_of_each_proxy_with_ap(real_data: Path) -> None:
             assert score(kind, architectures[index], photographs, 0) == pytest.approx(scores[kind][index], rel=1e-4)
     extra = {"params": [result.costs["params"] for result in results], "pixels": [one.size for one in architectures]}
     ap, macs = ([value(result) for result in results] for value in (lambda r: r.final("ap"), lambda r: r.costs["macs"]))
-    print("\nproxy    tau, 95 % interval        of MACs                   above both   in use")
-    for one in audit(ap, macs, {**scores, **extra}, 8):
-        print(f"{one.kind:8} {one.tau!s:24}  {one.macs!s:24}  {one.beats:10.3f}   {one.in_use}")
+    print("\nproxy        tau, 95 % interval        of MACs                   above both   in use")
+    for one in (*audit(ap, macs, scores, 8), *audit(ap, macs, extra, 8)):
+        used = one.in_use and one.kind in scores
+        print(f"{one.kind:12} {one.tau!s:24}  {one.macs!s:24}  {one.beats:10.3f}   {used}")
+    (beside,) = audit(ap, scores["activations"], {"naswot": scores["naswot"]}, 8)
+    print(f"naswot is above activations in {beside.beats:.3f} of the draws")
     print("\nat one resolution (30 candidates each): tau of each, then of MACs")
     for size_px in (64, 96, 128, 160):
         rows = [index for index, one in enumerate(architectures) if one.size == size_px]
