@@ -65,8 +65,7 @@ class Proxies(BaseModel):
     @field_validator("kinds", mode="before")
     @classmethod
     def _known(cls, kinds: Any) -> Any:
-        kinds = [kinds] if isinstance(kinds, str) else kinds
-        if isinstance(kinds, Sequence):
+        if isinstance(kinds, list | tuple):
             for kind in kinds:
                 if kind not in get_args(ProxyKind):
                     raise ValueError(f"no proxy is called {kind!r}; {nearest(str(kind), get_args(ProxyKind))}")

@@ -62,7 +62,7 @@ def verdict(settings: Proxies, audits: Sequence[Audit]) -> str:
 def audit_lines(settings: Proxies, audits: Sequence[Audit]) -> list[str]:
     """The verdict, and the figures that it rests on."""
     lines = [verdict(settings, audits)]
-    for one in audits:
+    for one in audits if any(one.n for one in audits) else ():
         unscored = f"; {one.unscored} trials have no score" if one.unscored else ""
         lines.append(
             f"  {one.kind}: tau {one.tau}, MACs {one.macs}, over {one.n} trials; better in {one.beats:.0%} of "

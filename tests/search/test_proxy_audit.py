@@ -108,6 +108,8 @@ def test_the_audit_is_written_and_said(tmp_path: Path) -> None:
     assert lines[1].startswith("  zen: tau 1.00 (1.00 … 1.00), MACs ")
     assert lines[2].endswith("12 trials have no score")
     assert verdict(settings, [replace(one, in_use=False) for one in read]).startswith("proxies: off, as none orders")
+    none_yet = audit([], [], {"zen": [], "meco": []}, 8)
+    assert audit_lines(settings, none_yet) == [verdict(settings, [])]
     assert verdict(settings, []) == "proxies: off until 8 trials are finished, with which they are audited"
 
 
