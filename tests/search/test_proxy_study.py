@@ -1,7 +1,6 @@
 """Studies with proxies: audited on their own trials, in use only as long as that pays, the same for every worker."""
 
 import csv
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -127,33 +126,27 @@ def by_zen(task: Task, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def ranked(tiny: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Row]]:
-    """A study of two workers, in which the Zen-score tells and MACs do not tell as much."""
-    path = tiny("ranked", proxies={"kinds": ["zen", "synflow"], "pool": 3, "after": 6}, trials=10)
-    folder = tmp_path_factory.mktemp("ranked") / "study"
-    found: list[list[Row]] = []
-    workers = [threading.Thread(target=lambda: found.append(simulate(path, folder, None, by_zen))) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return path, folder, max(found, key=len)
+def ranked(tiny: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row], list[Row]]:
+    """A study that one worker begins and another one goes on with, in which Zen tells and MACs do not tell as much."""
+    folder, settings = tmp_path_factory.mktemp("ranked") / "study", {"kinds": ["zen", "synflow"], "pool": 3, "after": 6}
+    first, all_ = (simulate(tiny("ranked", proxies=settings, trials=n), folder, outcome=by_zen) for n in (7, 9))
+    return folder, first, all_
 
 
-def test_two_workers_share_scores_and_audit_through_the_storage(ranked: tuple[Path, Path, list[Row]]) -> None:
-    _, folder, rows = ranked
-    assert len(rows) == 10
-    assert len({str(row.values) for row in rows}) == 10
-    trials = opened(folder, None).trials
+def test_workers_share_scores_and_audit_through_the_storage(ranked: tuple[Path, list[Row], list[Row]]) -> None:
+    folder, first, rows = ranked
+    assert rows[:7] == first
+    assert len({str(row.values) for row in rows}) == len(rows) == 9
+    trials = opened(folder, journal(folder)).trials
     assert all(trial.user_attrs[SCORES].keys() == {"zen", "synflow"} for trial in trials)
     with (folder / "proxies.csv").open() as file:
         audited = {line["kind"]: line for line in csv.DictReader(file)}
-    assert (audited["zen"]["n"], audited["zen"]["tau"], audited["zen"]["in_use"]) == ("10", "1.0000", "1")
+    assert (audited["zen"]["n"], audited["zen"]["tau"], audited["zen"]["in_use"]) == ("9", "1.0000", "1")
     assert audited["synflow"]["in_use"] == "0"
 
 
-def test_the_status_says_what_ranks_and_why(ranked: tuple[Path, Path, list[Row]]) -> None:
-    _, folder, _ = ranked
+def test_the_status_says_what_ranks_and_why(ranked: tuple[Path, list[Row], list[Row]]) -> None:
+    folder = ranked[0]
     found = status(read_study(folder))
     assert [one["kind"] for one in found["proxies"]["audits"] if one["in_use"]] == ["zen"]
     lines = status_lines(found)
@@ -161,19 +154,15 @@ def test_the_status_says_what_ranks_and_why(ranked: tuple[Path, Path, list[Row]]
     assert any(line.startswith("  zen: tau 1.00 (1.00 … 1.00), MACs 0.") for line in lines)
 
 
-def test_a_damaged_audit_is_named_and_repaired(ranked: tuple[Path, Path, list[Row]]) -> None:
-    _, folder, _ = ranked
+def test_a_damaged_audit_is_named_and_repaired(ranked: tuple[Path, list[Row], list[Row]]) -> None:
+    folder = ranked[0]
     file = folder / "proxies.csv"
     before = file.read_text()
-    file.write_text(before.replace("zen,10", "zen,ten"))
+    file.write_text(before.replace("zen,9", "zen,nine"))
     with pytest.raises(InputError, match=r"proxies\.csv:2: is no proxy's audit; catscale search repair writes it anew"):
-        read_study_status(folder)
-    repair(folder, None)
+        status(read_study(folder))
+    repair(folder, journal(folder))
     assert file.read_text() == before
-
-
-def read_study_status(folder: Path) -> dict[str, Any]:
-    return status(read_study(folder))
 
 
 def test_a_resumed_trial_keeps_its_scores(tiny: Callable[..., Path], tmp_path: Path) -> None:
