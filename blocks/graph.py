@@ -73,6 +73,22 @@ class Graph:
                 needed.update(layer.inputs)
         return tuple(layer for layer in self.layers if layer.name in needed)
 
+    def depth_first(self) -> Iterator[Layer]:
+        """The layers that the heads depend on, each after its inputs, in an order that only who reads whom decides."""
+        layers = {layer.name: layer for layer in self.layers}
+        seen: set[str] = set()
+        waiting = list(reversed((*self.lead, *self.aux)))
+        while waiting:
+            layer = layers[waiting[-1]]
+            unseen = [name for name in layer.inputs if name not in seen]
+            if layer.name not in seen and unseen:
+                waiting += reversed(unseen)
+                continue
+            if layer.name not in seen:
+                seen.add(layer.name)
+                yield layer
+            waiting.pop()
+
     def lead_only(self) -> "Graph":
         """Without the auxiliary heads and whatever only they need."""
         return replace(self, layers=self.keep(self.lead), aux=())

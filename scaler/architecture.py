@@ -77,20 +77,11 @@ class Architecture:
     def fingerprint(self) -> str:
         """SHA-256 of the built graph: equal for equal detectors, whatever the names and the order of their nodes."""
         graph = self.graph()
-        layers = {layer.name: layer for layer in graph.layers}
         place: dict[str, int] = {}
         lines: list[str] = []
-        waiting = list(reversed((*graph.lead, *graph.aux)))
-        while waiting:  # depth first, from the heads on, so that only who reads whom decides on the order
-            layer = layers[waiting[-1]]
-            unseen = [name for name in layer.inputs if name not in place]
-            if layer.name not in place and unseen:
-                waiting += reversed(unseen)
-                continue
-            if layer.name not in place:
-                place[layer.name] = len(place)
-                lines.append(f"{layer.op if layer.inputs else 'image'} {[place[name] for name in layer.inputs]}")
-            waiting.pop()
+        for layer in graph.depth_first():
+            place[layer.name] = len(place)
+            lines.append(f"{layer.op if layer.inputs else 'image'} {[place[name] for name in layer.inputs]}")
         lines += [
             f"{kind} {[place[name] for name in heads]}" for kind, heads in (("lead", graph.lead), ("aux", graph.aux))
         ]

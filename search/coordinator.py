@@ -17,6 +17,7 @@ from .child import run_in_child
 from .epoch_bars import Watch
 from .leases import lease
 from .ledger import Ledger
+from .proxies.record import audit_lines
 from .rows import Row
 from .status import trial_line
 from .storages import patiently
@@ -156,6 +157,7 @@ class Reporter:
     watch: Watch | None = None
     said: set[int] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
+    verdict: str = ""  # on the study's proxies, as said last
 
     def __call__(self) -> None:
         now = self.ledger.standing()
@@ -170,6 +172,12 @@ class Reporter:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
                 self.say(trial_line(self.ledger.study, row, now.used))
+        if (settings := self.ledger.study.proxies) is not None:
+            lines = audit_lines(settings, self.ledger.audits())
+            if lines[0] != self.verdict:
+                self.verdict = lines[0]
+                for line in lines:
+                    self.say(line)
 
     def _tell_epochs(self, watch: Watch, rows: list[Row]) -> None:
         for row in rows:

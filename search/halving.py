@@ -1,7 +1,7 @@
 """Asynchronous successive halving with several objectives: the best 1/eta of those that reached a rung go on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,18 +47,26 @@ def best(losses: Points, keep: int) -> set[int]:
     Hypervolume is measured with each objective brought to 0 … 1 over all rows, up to 1.1; costs above zero (all columns
     but the first) as their logarithms, as detectors span orders of magnitude.
     """
-    unit, left = _unit(losses), np.arange(len(losses))
+    unit = unit_losses(losses)
     kept: set[int] = set()
-    while len(left):
-        front = left[pareto_front(losses[left], ("minimize",) * losses.shape[1])]
+    for front in fronts(losses):
         if len(kept) + len(front) > keep:
             return kept | set(_spread(unit, front, keep - len(kept)))
         kept |= set(front.tolist())
-        left = np.setdiff1d(left, front)
     return kept
 
 
-def _unit(losses: Points) -> Points:
+def fronts(losses: Points) -> Iterator[NDArray[np.int64]]:
+    """The rows of (n, k), all to be minimised, by non-dominated sorting: those of the front, of the next one, …"""
+    left = np.arange(len(losses))
+    while len(left):
+        front = left[pareto_front(losses[left], ("minimize",) * losses.shape[1])]
+        yield front
+        left = np.setdiff1d(left, front)
+
+
+def unit_losses(losses: Points) -> Points:
+    """Each column of (n, k), a score and costs, from 0 (best) to 1 (worst); costs above zero by their logarithms."""
     columns = [losses[:, 0], *(np.log(costs) if (costs > 0).all() else costs for costs in losses[:, 1:].T)]
     spans = np.stack(columns, axis=1) - np.array([column.min() for column in columns])
     return spans / np.maximum(spans.max(axis=0), np.finfo(np.float64).tiny)

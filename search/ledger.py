@@ -20,6 +20,9 @@ from .candidates import Candidate, violations
 from .early_stop import CURVE, SPARED, to_take_up
 from .leases import BEAT_S, is_dead
 from .outcomes import SINCE
+from .proxies.audit import Audit
+from .proxies.ranking import SCORES, audits
+from .proxies.record import FILE, write_audits
 from .rows import Row, comparable, write_rows
 from .samplers import Untried
 from .standing import SPENT, TAKEN_UP, Standing, deaths
@@ -128,6 +131,11 @@ class Ledger:
         }
         self._note(trial, **{name: value for name, value in known.items() if trial.user_attrs.get(name) != value})
 
+    def score(self, trial: Trial, candidate: Candidate) -> None:
+        """Note what the study's proxies say of a candidate that is to be trained."""
+        if self.sampler.ranking is not None and SCORES not in trial.user_attrs:
+            self._note(trial, **{SCORES: self.sampler.ranking.scores(candidate)})
+
     def complete(self, trial: Trial, figures: Mapping[str, float], twin: Row | None = None, stopped: str = "") -> None:
         """Note a result; `twin` is the trial that it was taken over from, `stopped` why its training ended early."""
         if twin:
@@ -203,7 +211,7 @@ class Ledger:
             if not whole or not open_:
                 continue
             if deaths(trial) <= TAKEN_UP:
-                kept = {name: known[name] for name in ("reference", CURVE, SPARED) if name in known}
+                kept = {name: known[name] for name in ("reference", SCORES, CURVE, SPARED) if name in known}
                 if "figures" in known:
                     kept["figures"] = {name: value for name, value in known["figures"].items() if name != SINCE}
                 attributes = {**kept, "continues": trial.number, "deaths": deaths(trial)}
@@ -216,7 +224,7 @@ class Ledger:
         trial = to_take_up(self.trials, self.study.objectives)
         if trial is None:
             return None
-        kept = {name: trial.user_attrs[name] for name in ("figures", CURVE)}
+        kept = {name: trial.user_attrs[name] for name in ("figures", SCORES, CURVE) if name in trial.user_attrs}
         self.optuna.enqueue_trial(trial.params, user_attrs={**kept, "continues": trial.number, SPARED: True})
         return trial.number
 
@@ -247,9 +255,15 @@ class Ledger:
         """Whether they were."""
         return f"stop {run}" in self.optuna.user_attrs
 
+    def audits(self) -> list[Audit]:
+        """What the study's proxies are worth so far; nothing where it has none."""
+        return audits(self.study, self.trials)
+
     def write(self, rows: Sequence[Row] | None = None) -> None:
-        """Write `trials.csv` anew; from the storage's rows where none are given."""
+        """Write `trials.csv` anew, from the storage's rows where none are given; with proxies `proxies.csv` too."""
         write_rows(self.folder / "trials.csv", self.study, self.rows() if rows is None else rows)
+        if self.study.proxies is not None:
+            write_audits(self.folder / FILE, self.audits())
 
     def lost(self, trial: FrozenTrial) -> bool:
         """Whether a running trial's worker is gone.

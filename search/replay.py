@@ -20,13 +20,15 @@ from .halving import Halving
 from .hypervolume import hypervolume
 from .quantities import Direction
 from .replay_improvement import Improving
+from .replay_ranking import Prior
 from .replay_sampler import Among, Exhausted, combination, distribution
 from .replay_table import Combination, Table, quantity_of
 from .stopping import FrontStopper, Stopper, most_promising
 
 SamplerName = Literal["tpe", "nsga2", "nsga3", "random", "qmc", "ehvi"]
 StopName = Literal["none", "front", "halving"]
-Proposals = Literal["any", "new", "fitting"]  # as Optuna has it; none twice; none twice, and within the constraints
+# As Optuna has it; none twice; nor over a constraint; and of several the best by a proxy, while one beats MACs.
+Proposals = Literal["any", "new", "fitting", "ranked"]
 
 SAMPLERS: dict[SamplerName, Callable[[int], BaseSampler]] = {  # each as Optuna has it by default, but for ehvi
     "tpe": lambda seed: TPESampler(seed=seed),
@@ -173,9 +175,12 @@ class _Replay:
             warnings.simplefilter("ignore", ExperimentalWarning)  # that an interface of Optuna's may change
             inner = SAMPLERS[strategy.sampler](int(self.rng.integers(2**31)))
         sampler = inner
+        self.prior = Prior(problem.table, problem.costs)
         if strategy.proposals != "any":
-            allowed = problem.fitting if strategy.proposals == "fitting" else tuple(problem.table.results)
+            allowed = tuple(problem.table.results) if strategy.proposals == "new" else problem.fitting
             sampler = Among(allowed, problem.table, inner, self.distributions, self.rng)
+            if strategy.proposals == "ranked":
+                sampler.pool, sampler.best = self.prior.pool, self.prior.best
         if strategy.sampler == "ehvi":
             sampler = self._improving(inner)
         self.study = optuna.create_study(directions=list(problem.directions), sampler=sampler)
@@ -188,7 +193,7 @@ class _Replay:
         problem = self.problem
         if len(problem.costs) != 1:
             raise InputError("ehvi: is for two objectives, a score and a cost; take tpe")
-        allowed = problem.fitting if self.strategy.proposals == "fitting" else tuple(problem.table.results)
+        allowed = problem.fitting if self.strategy.proposals in ("fitting", "ranked") else tuple(problem.table.results)
         sampler = Improving(allowed, problem.table, inner, self.distributions, self.rng)
         sampler.cost = lambda values: problem.table.results[values].costs[problem.costs[0]]
         sampler.score = lambda number: expected_end(self.curves.get(number), list(self.curves.values()))
@@ -269,6 +274,7 @@ class _Replay:
     def _whole(self, number: int, values: Combination, scores: tuple[float, ...]) -> None:
         costs = self.problem.table.results[values].costs
         self.curves[number] = Curve(number, scores, tuple(costs[name] for name in self.problem.costs), scores[-1])
+        self.prior.learn(values, scores[-1])
         self.found += [values] if self.problem.fits(values) else []
 
     def _end(self, trial: Trial, values: Combination, score: float) -> None:

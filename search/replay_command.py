@@ -58,7 +58,10 @@ def replay(
     samplers: Annotated[str, typer.Option(help="Of tpe, nsga2, nsga3, qmc, random and ehvi.")] = "tpe,nsga2,random",
     stop: Annotated[str, typer.Option(help="Early stopping: of none, front and halving.")] = "none,front,halving",
     proposals: Annotated[
-        str, typer.Option(help="any: as Optuna has them; new: none twice; fitting: nor what is over a constraint.")
+        str,
+        typer.Option(
+            help="any: as Optuna has them; new: none twice; fitting: nor what is over a constraint; ranked: by proxies."
+        ),
     ] = "any,fitting",
     objectives: Annotated[
         str | None, typer.Option(help="A score and costs, by column.  [default: ap and latency, or FLOPs]")
@@ -112,6 +115,8 @@ def replay(
     if found.epochs == 1 and kinds != ["none"]:
         err.print("The table has final results only: nothing can be stopped early.")
         kinds = ["none"]
+    if "ranked" in proposals and not (found.proxies and "macs" in found.costs):
+        raise InputError("--proposals: ranked needs a table with columns macs and proxy_…, such as proxy_zen")
     strategies = [
         Strategy(sampler, kind, which)  # type: ignore[arg-type]
         for which in _words("--proposals", proposals, get_args(Proposals))

@@ -1,6 +1,6 @@
 """Proposals for a replay: those of Optuna's samplers, kept to candidates of the table that were not proposed before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ class Exhausted(Exception):
 
 
 class Among(BaseSampler):
-    """A sampler's proposals, drawn again until one is new and among the allowed; then any of those that is left."""
+    """A sampler's proposals, drawn again until one is new and among the allowed; then any of those that is left.
+
+    Of `pool()` such proposals, where that is more than one, the one whose place `best` gives.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,10 @@ class Among(BaseSampler):
         inner: BaseSampler,
         distributions: Mapping[str, BaseDistribution],
         rng: np.random.Generator,
+        pool: Callable[[], int] = lambda: 1,
+        best: Callable[[Sequence[Combination]], int] = lambda pool: 0,
     ) -> None:
+        self.pool, self.best = pool, best
         self.left = dict.fromkeys(allowed)
         self.table, self.inner, self.distributions, self.rng = table, inner, dict(distributions), rng
 
@@ -38,12 +44,19 @@ class Among(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        for _ in range(TRIES):
+        wanted = self.pool()
+        found: dict[Combination, dict[str, Any]] = {}
+        for _ in range(TRIES * wanted):
             proposal = self._draw(study, trial)
             values = combination(self.table, proposal)
             if values in self.left:
-                del self.left[values]
-                return proposal
+                found.setdefault(values, proposal)
+                if len(found) == wanted:
+                    break
+        if found:
+            values = list(found)[self.best(list(found))]
+            del self.left[values]
+            return found[values]
         if not self.left:
             raise Exhausted
         values = list(self.left)[self.rng.integers(len(self.left))]

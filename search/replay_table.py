@@ -7,6 +7,7 @@ A table is a CSV file, a line for each candidate, seed and epoch; lines that beg
     ap, ap50    after that epoch
     params, gflops, latency_ms, activations, macs     of the candidate
     seconds     that the epoch took, evaluation included
+    proxy_zen … what a zero-cost proxy says of the candidate before its training
     any other   a parameter of the space, in numbers (ordered) or words
 
 Of a quantity there may be several, told apart by a suffix: ap_voc and ap_coco, latency_ms_pi4 and latency_ms_nano.
@@ -29,6 +30,7 @@ from .quantities import QUANTITIES, Quantity
 from .space import Value
 
 SEED, EPOCH, SECONDS = "seed", "epoch", "seconds"
+PROXY = "proxy_"  # how the columns of proxies begin
 
 Combination = tuple[Value, ...]  # a value for each parameter
 
@@ -46,7 +48,7 @@ class Line(NamedTuple):
 class Result:
     """What is known of a candidate."""
 
-    costs: Mapping[str, float]  # the mean over the lines
+    costs: Mapping[str, float]  # and proxies: all that is known before a training; the mean over the lines
     scores: Mapping[str, tuple[tuple[float, ...], ...]]  # for each seed, the best until each epoch
 
     def final(self, score: str) -> float:
@@ -81,9 +83,15 @@ class Table:
     def scores(self) -> tuple[str, ...]:
         return tuple(next(iter(self.results.values())).scores)
 
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        return tuple(name for name in self.costs if name.startswith(PROXY))
+
 
 def quantity_of(column: str) -> Quantity | None:
     """The quantity that a column is of, by its name or the part before the suffix; None for a parameter."""
+    if column.startswith(PROXY):
+        return Quantity("maximize", column.removeprefix(PROXY), "")
     names = [name for name in QUANTITIES if column == name or column.startswith(f"{name}_")]
     return QUANTITIES[max(names, key=len)] if names else None
 

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, Trial
 from .feasible import Combination, Feasible, combination
 from .improving import improving
 from .past import GENERATION, SEQUENCE, Coding, past
+from .proxies.ranking import Ranking
 from .settings import LISTING
 from .space import BASE
 from .study import Study
@@ -34,7 +35,8 @@ TRIES_OF = {"gp": 8}  # a fit of Gaussian processes takes its time
 class Untried(BaseSampler):
     """Proposes whole combinations of values by the study's sampler, each once as long as there are new ones.
 
-    With `among`, only such as are worth a trial: what cannot be built or is over a bound never becomes one. What is
+    With `among`, only such as are worth a trial: what cannot be built or is over a bound never becomes one. With
+    `ranking`, the best of several, as long as a proxy is known to tell. What is
     proposed as the n-th candidate depends on the study's seed, on n, and on the trials before: not on whether the study
     was interrupted, nor how often trials were taken up again.
     """
@@ -43,6 +45,7 @@ class Untried(BaseSampler):
         self.study = study
         self.distributions: dict[str, BaseDistribution] = study.distributions()
         self.among: Feasible | None = None
+        self.ranking: Ranking | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.distributions
@@ -125,13 +128,24 @@ class Untried(BaseSampler):
             warnings.simplefilter("ignore", ExperimentalWarning)
             inner = self._inner(int(rng.integers(2**31)))
             before = past(self.study, study, coding, inner)
+            trials = study.get_trials(deepcopy=False)
+            proxy = self.ranking.in_use(trials) if self.ranking else None
+            wanted = self.ranking.settings.pool if self.ranking and proxy else 1
+            pool: dict[Combination, tuple[dict[str, Any], Trial]] = {}
             for _ in range(TRIES_OF.get(kind, TRIES)):
                 drawn = before.ask(coding.distributions)
                 proposal = coding.decoded(drawn.params)
                 if combination(proposal) not in tried and not self._refused(proposal):
-                    _keep(study, trial, before, drawn)
-                    return proposal
-        return None
+                    pool.setdefault(combination(proposal), (proposal, drawn))
+                    if len(pool) == wanted:
+                        break
+        if not pool:
+            return None
+        found = list(pool.values())
+        best = self.ranking.best(proxy, [values for values, _ in found], trials) if self.ranking and proxy else 0
+        proposal, drawn = found[best]
+        _keep(study, trial, before, drawn)
+        return proposal
 
     def _listed(self, tried: set[Combination]) -> dict[str, Any]:
         if self.study.sampler.kind == "grid":

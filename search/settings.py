@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..blocks.errors import nearest
 from .quantities import QUANTITIES
 
 SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute", "ehvi"]
+ProxyKind = Literal["naswot", "synflow", "zen", "meco", "activations"]
 LISTING: tuple[SamplerKind, ...] = ("grid", "brute")  # that go through a finite space
 BRUTE = 10_000  # candidates, the most that brute force is for
 
@@ -49,6 +50,28 @@ class LatencySettings(BaseModel):
     def measuring(self) -> dict[str, int]:
         """How it is measured."""
         return {"runs": self.runs, "batch": self.batch}
+
+
+class Proxies(BaseModel):
+    """Scores of untrained networks, by which proposals are ranked as long as that is known to be worth it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: tuple[ProxyKind, ...] = Field(default=get_args(ProxyKind), min_length=1)
+    pool: int = Field(default=8, ge=2, le=64)  # proposals of which the best becomes a trial
+    after: int = Field(default=8, ge=5)  # finished trials before the first audit
+    images: int = Field(default=16, ge=2, le=128)  # of the training set, that naswot looks at
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _known(cls, kinds: Any) -> Any:
+        if isinstance(kinds, list | tuple):
+            for kind in kinds:
+                if kind not in get_args(ProxyKind):
+                    raise ValueError(f"no proxy is called {kind!r}; {nearest(str(kind), get_args(ProxyKind))}")
+                if kinds.count(kind) > 1:
+                    raise ValueError(f"{kind} stands twice")
+        return kinds
 
 
 def bounds(given: Any) -> Any:

@@ -1,12 +1,13 @@
 """How far a study is: what a person asks while it runs, and a script afterwards."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .leases import alive, is_dead
 from .outcomes import named
+from .proxies.record import FILE, audit_lines, read_audits
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
 from .stored_study import read_stored
@@ -59,6 +60,7 @@ def status(record: StudyRecord) -> dict[str, Any]:
         "interrupted": not at_work and any(row.state == "running" for row in rows),
         "training_seconds": round(sum(row.figures.get("seconds", 0.0) for row in rows if row.same_as is None), 1),
         "objectives": dict(study.objectives),
+        "proxies": _proxies(record),
         "front": [_member(row) for row in record.front],
     }
 
@@ -78,6 +80,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         which = ", ".join(map(str, found["stale"]))
         lines.append(f"stale: trial {which}, whose worker is gone: another one takes it up, or catscale search repair")
     lines += [f"  {count} x {reason}" for reason, count in found["reasons"].items()]
+    lines += found["proxies"]["lines"] if found["proxies"] else []
     if found["front"]:
         lines.append(f"Pareto front of {', '.join(found['objectives'])}:")
     names = dict.fromkeys((*found["objectives"], "ap", "params", "gflops", "latency_ms"))
@@ -85,6 +88,15 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         figures = "  ".join(f"{QUANTITIES[n].title} {shown(n, member[n])}" for n in names if n in member)
         lines.append(f"  trial {member['number']:>3}  {member['name']}  {figures}")
     return lines
+
+
+def _proxies(record: StudyRecord) -> dict[str, Any] | None:
+    """The audit of the study's proxies; None where it has none."""
+    settings, file = record.study.proxies, record.folder / FILE
+    if settings is None:
+        return None
+    audits = read_audits(file) if file.is_file() else []
+    return {"audits": [asdict(one) for one in audits], "lines": audit_lines(settings, audits)}
 
 
 def _stale(record: StudyRecord) -> list[int]:

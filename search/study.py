@@ -10,7 +10,7 @@ from ..blocks.errors import InputError
 from ..scaler.documents import parse, read_yaml
 from .fidelity import Fidelity
 from .quantities import QUANTITIES, Direction
-from .settings import BRUTE, LISTING, Budget, LatencySettings, Sampler, bounds, check_bounds, check_known
+from .settings import BRUTE, LISTING, Budget, LatencySettings, Proxies, Sampler, bounds, check_bounds, check_known
 from .space import BASE, Space
 
 Keep = Literal["front", "best", "all", "none"]
@@ -46,6 +46,7 @@ class Study(BaseModel):
     trials: int = Field(default=UNLIMITED, ge=1)  # candidates trained in total; `budget: {trials: …}` is the same
     budget: Budget = Budget()  # its hours; its trials are moved to `trials`
     sampler: Sampler = Sampler()
+    proxies: Proxies | None = None  # scores of untrained networks that may rank the sampler's proposals
     fidelity: Fidelity = Fidelity()
     recipe: str = "quick"
     epochs: int | None = Field(default=None, ge=1)
@@ -158,6 +159,11 @@ class Study(BaseModel):
             raise ValueError(
                 "sampler: ehvi is for two objectives, ap or ap50 to be maximised and a cost to be minimised that is "
                 "known before a measurement (params, gflops, …; latency_ms with latency: {predict: TABLE}); take tpe"
+            )
+        if self.proxies is not None and self.sampler.kind in LISTING:
+            raise ValueError(
+                f"proxies: {self.sampler.kind} goes through the whole space, so that nothing is to be chosen; leave "
+                "them out, or take a sampler that proposes, such as tpe"
             )
         if self.size_px is not None and "resolution" in self.space.parameters:
             raise ValueError("size_px: the space already chooses the resolution; keep one of the two")

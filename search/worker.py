@@ -18,6 +18,7 @@ from .feasible import Feasible
 from .leases import BEAT_S, Lease
 from .ledger import Ledger
 from .outcomes import SINCE, Outcome
+from .proxies.ranking import Ranking
 from .standing import INTERRUPTED, Standing
 from .storages import end_session, patiently
 from .study import Study
@@ -136,6 +137,7 @@ class Worker:
             KeyboardInterrupt: after the trial has been handed back.
         """
         ledger.sampler.among = Feasible(self.study, self.bases)
+        ledger.sampler.ranking = Ranking(self.study, self.bases) if self.study.proxies else None
         unfit = failed = 0
         wait_s = WAIT_S
         while not pulse.asked:
@@ -236,6 +238,7 @@ class Worker:
             patiently(ledger.describe, trial, candidate, known)
             self.changed()
 
+        patiently(ledger.score, trial, candidate)
         check_space(self.folder, candidate.figures["params"])
         task = Task(
             number=trial.number,
