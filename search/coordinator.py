@@ -13,8 +13,9 @@ from typing import Any
 from ..blocks.errors import CatscaleError, InputError
 from .backends import Backend, Placed, place
 from .child import run_in_child
-from .leases import lease
+from .leases import alive, lease
 from .ledger import Ledger
+from .planner import time_left
 from .rows import Row
 from .status import trial_line
 from .storages import patiently
@@ -153,7 +154,8 @@ class Reporter:
         for row in rows:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
-                self.say(trial_line(self.ledger.study, row, self.ledger.used()))
+                left = time_left(self.ledger.study, rows, max(1, len(alive(self.ledger.folder))))
+                self.say(trial_line(self.ledger.study, row, self.ledger.used(), left))
 
 
 def _job(worker: Worker, crew: Crew, slot: int, run: str, storage: str | None, starter: int | None) -> Job:

@@ -29,7 +29,8 @@ class Contents(BaseModel):
     order: tuple[str, ...]  # of the study's parameters, as their scalings apply
     bases: dict[str, str]  # and references: what the built graph's fingerprint is, at which size
     recipe: dict[str, Any]  # every setting
-    data: str  # the label files' fingerprint
+    data: str  # what tells data sets apart: `study_data.data_identity`
+    table: str = ""  # of predicted latencies: the hash of its file
 
 
 class Study(BaseModel):
