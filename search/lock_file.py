@@ -101,6 +101,28 @@ def read_lock(folder: Path) -> dict[str, Any]:
     return lock
 
 
+def lock_lines(folder: Path) -> list[str]:
+    """For a person: what a study began with, and what has been other since; none where it has no lock.
+
+    Raises:
+        InputError: as for `read_lock`.
+    """
+    lock = read_lock(folder)
+    if not lock:
+        return []
+    names = ("catscale", "commit", "python", "driver", "cuda")
+    began = [f"{name} {lock[name]}" for name in names if lock.get(name)]
+    began += [f"{package} {its}" for package, its in lock.get("packages", {}).items()]
+    return [
+        f"Began with {', '.join(began)}",
+        *(
+            f"{later['started']}: {name} {_word(was)}, now {_word(is_)}"
+            for later in lock["since"]
+            for name, (was, is_) in later["changed"].items()
+        ),
+    ]
+
+
 def packages() -> dict[str, str]:
     """The installed version of everything that catscale needs or can use, by the name of its package."""
     try:
