@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
+from ..scaler.documents import write_text
 from ..trainer.data.records import Dataset
 from ..trainer.data.sources import open_dataset
 from ..trainer.recipe import Recipe
@@ -18,6 +19,7 @@ from .coordinator import Crew, Reporter, in_child, pinned, run_crew
 from .early_stop import early_stop
 from .feasible import Feasible
 from .front_folder import write_front
+from .guide import GUIDE
 from .leases import lease
 from .ledger import Ledger
 from .lock_file import conditions, write_lock
@@ -90,6 +92,7 @@ def run_study(
     try:
         write_study(worker.study, folder / "study.yaml")
         write_machine(folder / "hardware.json", worker.device)
+        write_text(folder / "README.txt", GUIDE)
         for line in write_lock(folder, found, study.data):
             say(f"{study.name}: {line}")
         if crew is None or crew == Crew():

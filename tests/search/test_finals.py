@@ -87,6 +87,13 @@ def test_the_front_is_a_table_and_a_folder_for_each_member(place: Path) -> None:
     assert (folder / "metrics.csv").read_text() == (run / "results.csv").read_text()
 
 
+def test_whatever_lies_in_the_folder_is_explained_in_it(place: Path) -> None:
+    guide = (place / "study" / "README.txt").read_text()
+    unexplained = {"README.txt", "opening.lock", "study.lock", "workers", "logs"}
+    for path in (place / "study").iterdir():
+        assert path.name in unexplained or f"{path.name}" in guide, path
+
+
 def test_weights_that_the_study_does_not_keep_are_not_kept_by_the_front(copy: Path) -> None:
     member = next((copy / "front").iterdir())
     (copy / "trials" / member.name / "best.safetensors").unlink()
