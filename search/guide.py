@@ -12,11 +12,13 @@ trials/7/        the training of trial 7: architecture.yaml, recipe.yaml, result
 front.csv        the trials that no other beats in all objectives, in the columns of trials.csv
 front/7/         such a trial by itself: architecture.yaml; official.yaml for the released YOLOv7 code, or why there is
                  none; weights.safetensors where they are kept; metrics.csv (a line for each epoch); recipe.yaml and
-                 command.txt, which train it in full
+                 command.txt, which train it in full, into trained/7/
 selected/7/      what was chosen and trained in full: as in trials/, with test.json (AP on the split test, taken once)
                  and latency.json
 repeats.csv      the best of the front in full with other seeds, their runs in repeats/
 study.db         the trials for Optuna, an SQLite file, unless another storage was named
+workers/, asking.lock, opening.lock  of the workers that are at it; of no use when there are none
+logs/            what trials complained of
 
 AP is COCO's, from 0 to 1. FLOPs (gflops) are 2 x (MACs + biases of all convolutions) of the deployed model, in units of
 1e9; latency_ms is the median of many runs; seconds are of training and evaluation. The trainings of a search are short:
