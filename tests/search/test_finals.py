@@ -247,6 +247,8 @@ def test_finalists_are_trained_with_other_seeds_and_go_on_after_an_interrupt(cop
     with pytest.raises(KeyboardInterrupt):
         repeat(record, rows, dataset, **settings, watch=interrupt)
     assert trained == []
+    moved = (copy.parent / "data").rename(copy.parent / "moved")
+    dataset = finals_data(record, str(moved))
     scores = repeat(record, rows, dataset, **settings)
     assert [line.split(":")[0] for line in trained] == [f"trial {rows[0].number} with seed {seed}" for seed in seeds]
     with (copy / "repeats.csv").open() as file:
