@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from catscale.search.rows import front, read_rows
 from catscale.search.run import run_study
 from catscale.search.status import StudyRecord, read_study
 from catscale.search.study import load_study
+from catscale.search.train_command import train_selected
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
 
@@ -182,32 +183,32 @@ def test_the_command_of_a_moved_folder_trains_as_search_train_does(copy: Path, p
     assert losses(run.path) == losses(copy / "trained" / str(row.number))
 
 
-def test_a_choice_is_trained_on_a_copied_folder_and_judged_once_on_test(cli: Callable[..., Any], copy: Path) -> None:
-    assert cli("search", "status", copy).returncode == 0
-    first = cli("search", "train", copy, "--select", "best", "--epochs", 1)
-    assert first.returncode == 0, first.stderr
-    lines = {line.split("  ")[0]: line for line in first.stdout.splitlines()}
+def test_a_choice_is_trained_on_a_copied_folder_and_judged_once_on_test(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_selected(copy, how="best", epochs=1, device="cpu")
+    lines = {line.strip().split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "measured" in lines["Latency"]
     assert "never seen" in lines["AP (test)"]
     (run,) = (copy / "selected").iterdir()
     kept = json.loads((run / "test.json").read_text())
     assert (kept["split"], kept["images"]) == ("test", 4)
     (run / "test.json").write_text(json.dumps({**kept, "ap": 0.123}))  # if it were taken again, this would go
-    again = cli("search", "train", copy, "--select", "best", "--epochs", 1, "--json")
-    assert again.returncode == 0, again.stderr
-    assert "has been evaluated on test before" in again.stderr
-    found = json.loads(again.stdout)
+    train_selected(copy, how="best", epochs=1, device="cpu", as_json=True)
+    again = capsys.readouterr()
+    assert "has been evaluated on test before" in again.err
+    found = json.loads(again.out)
     assert (found["in_full"]["test"]["ap"], found["folder"]) == (0.123, str(run))
     assert found["in_study"]["latency_is"] == "measured"
     assert [path.name for path in (copy / "selected").iterdir()] == [run.name]
 
 
-def test_without_a_test_split_ap_is_said_to_be_of_val(cli: Callable[..., Any], copy: Path) -> None:
+def test_without_a_test_split_ap_is_said_to_be_of_val(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (copy.parent / "data" / "annotations" / "instances_test.json").unlink()
-    result = cli("search", "train", copy, "--epochs", 1)
-    assert result.returncode == 0, result.stderr
-    assert "has no test split: AP is of val, by which it was chosen, and too high" in result.stderr
-    assert "no test split" in result.stdout
+    train_selected(copy, epochs=1, device="cpu")
+    said = capsys.readouterr()
+    assert "has no test split: AP is of val, by which it was chosen, and too high" in said.err
+    assert "no test split" in said.out
     assert not list(copy.glob("selected/*/test.json"))
 
 
@@ -225,11 +226,11 @@ def test_data_that_is_gone_or_another_is_refused(place: Path, copy: Path, tmp_pa
     assert read_study(alone).study.data == str(place / "data")
 
 
-def test_a_trial_whose_folder_is_gone_is_named(cli: Callable[..., Any], copy: Path) -> None:
+def test_a_trial_whose_folder_is_gone_is_named(copy: Path) -> None:
     number = read_study(copy).front[0].number
     shutil.rmtree(copy / "trials" / str(number))
-    result = cli("search", "train", copy, "--select", number)
-    assert (result.returncode, "folder of trial" in result.stderr) == (2, True), result.stderr
+    with pytest.raises(InputError, match=f"the folder of trial {number} is gone"):
+        train_selected(copy, how=str(number), device="cpu")
     assert not (copy / "selected").exists()
 
 
@@ -262,15 +263,20 @@ def test_finalists_are_trained_with_other_seeds_and_go_on_after_an_interrupt(cop
         repeat(record, rows, dataset, **{**settings, "epochs": 2})
 
 
-def test_the_command_line_says_what_is_noise(cli: Callable[..., Any], copy: Path) -> None:
-    result = cli("search", "train", copy, "--repeat-top", 1, "--seeds", 1, "--epochs", 1, "--json")
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+def test_repeats_are_told_as_plain_data(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_selected(copy, repeat_top=1, seeds=1, epochs=1, device="cpu", as_json=True)
+    found = json.loads(capsys.readouterr().out)
     assert (len(found["means"]), found["differences"], found["agreement"]) == (1, [], None)
-    for options, message in (
-        (("--repeat-top", 99), "--repeat-top 99: the front has "),
-        (("--seeds", 2), "--seeds: goes with --repeat-top"),
-        (("--repeat-top", 2, "--select", "knee"), "--repeat-top: takes the best of the front"),
-    ):
-        refused = cli("search", "train", copy, *options)
-        assert (refused.returncode, message in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"repeat_top": 99}, "--repeat-top 99: the front has "),
+        ({"seeds": 2}, "--seeds: goes with --repeat-top"),
+        ({"repeat_top": 2, "how": "knee"}, "--repeat-top: takes the best of the front"),
+    ],
+)
+def test_what_cannot_be_repeated_is_refused(place: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train_selected(place / "study", device="cpu", **options)
