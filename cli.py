@@ -17,6 +17,7 @@ from .scaler.reparam_command import reparam
 from .search import commands as search
 from .search import replay_command, storage_commands
 from .search.calibrate_command import calibrate
+from .search.train_command import train_selected
 from .trainer import commands as trainer
 from .trainer import data_commands, weights_commands
 from .trainer.export_command import export
@@ -56,6 +57,7 @@ def options(
     """Declare what stands before the verbs."""
 
 
+search.search_app.command(name="train")(train_selected)
 search.search_app.command()(calibrate)
 app.add_typer(data_commands.data_app, name="data", rich_help_panel="Train")
 for command in (

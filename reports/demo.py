@@ -21,6 +21,7 @@ def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "au
     from ..scaler import commands as scaler
     from ..search import commands as search
     from ..search.status import read_study
+    from ..search.train_command import train_selected
     from ..trainer import predict_command
     from ..trainer.data.sources import open_dataset
     from . import commands as reports
@@ -46,7 +47,7 @@ def run_demo(data: str = "shapes", folder: Path | None = None, device: str = "au
 
     _say(5, "the knee of the front trained further", "search", "train", str(study), "--select", "knee")
     chosen = place / "chosen"
-    search.train_selected(study, how="knee", epochs=EPOCHS, folder=chosen, device=device)
+    train_selected(study, how="knee", epochs=EPOCHS, folder=chosen, device=device)
 
     pictures = place / "predictions"
     _say(6, "what it finds in images that it was not trained on", "predict", str(chosen), "…", "-o", str(pictures))

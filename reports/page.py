@@ -15,6 +15,7 @@ import pandas as pd
 from ..blocks.errors import InputError
 from ..scaler.documents import read_text, write_text
 from ..scaler.figure_style import PAGE_COLOURS, save
+from ..search.lock_file import lock_lines
 from ..search.quantities import QUANTITIES
 from ..search.rows import Row, comparable, front
 from ..search.status import StudyRecord
@@ -83,6 +84,7 @@ def _section(record: StudyRecord, stem: str, output: Path) -> dict[str, Any]:
         "embedded_data": record.study.data == SHAPES,
         "data": record.study.data,
         "machine": machine,
+        "lock": lock_lines(record.folder),
         "devices": sorted({session["device"] for session in machine}),
         "files": [f"{stem}-trials.csv", f"{stem}-trials.md"],
     }

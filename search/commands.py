@@ -1,4 +1,4 @@
-"""The search's verbs: run, status, train. Optuna and torch are imported when a verb runs, not before."""
+"""The search's verbs: run, status. Optuna and torch are imported when a verb runs, not before."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, err, out, print_json
 
 
@@ -90,7 +89,7 @@ def run(
     where = Backend(backend.value, cluster, cpus, gpus)
     crew = Crew(workers, tuple(devices.split(",")) if devices else (), where)
 
-    with _terminated_as_interrupted(), epochs_shown(recipe_of(wanted).epochs) as watch:
+    with terminated_as_interrupted(), epochs_shown(recipe_of(wanted).epochs) as watch:
         try:
             run_study(
                 wanted,
@@ -138,69 +137,12 @@ def show_status(study: StudyArg, as_json: JsonOption = False) -> None:
         _say(line)
 
 
-@search_app.command(name="train")
-def train_selected(
-    study: StudyArg,
-    how: Annotated[str, typer.Option("--select", help="knee, best, fastest, or a trial's number.")] = "knee",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; three times the study's by default.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: STUDY/selected/NUMBER]")] = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Train one detector of the front for longer, afresh, by the study's recipe.
-
-    Example: catscale search train runs/search/quickstart --select knee --epochs 30
-    """
-    from .epoch_bars import epochs_shown
-    from .select import select, train_further
-    from .status import read_study
-
-    record = read_study(study)
-    choice = select(record, how)
-    err.print(f"Trial {choice.row.number}, {choice.row.name}: {choice.why}.")
-    target = folder or _next(record.folder / "selected", str(choice.row.number))
-    with _terminated_as_interrupted(), epochs_shown(epochs) as watch:
-        trained = train_further(
-            record,
-            choice,
-            epochs=epochs,
-            folder=target,
-            device=device,
-            watch=lambda row: watch(choice.row.number, row),
-        )
-    if as_json:
-        print_json(
-            {
-                "trial": choice.row.number,
-                "name": choice.row.name,
-                "why": choice.why,
-                "before": trained.before,
-                "after": trained.after,
-                "folder": str(trained.folder),
-            }
-        )
-        return
-    for when, figures in (("in the study", trained.before), ("trained further", trained.after)):
-        _say(f"AP {figures['ap']:.4f}, AP50 {figures['ap50']:.4f}  {when}, {figures['epochs']:.0f} epochs")
-    _say(f"Results saved to {trained.folder}")
-
-
 def _say(line: str) -> None:
     out.print(line, markup=False)
 
 
-def _next(parent: Path, name: str) -> Path:
-    """The first of `7`, `7-2`, `7-3` … that is not there yet."""
-    if parent.is_file():
-        raise InputError(f"{parent}: is a file; name another --folder")
-    number = 1
-    while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return path
-
-
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """Take SIGTERM as Ctrl-C, so that a study hands its trial on before it ends."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

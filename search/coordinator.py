@@ -15,8 +15,9 @@ from ..trainer.run_folder import EpochRow, RunFolder
 from .backends import Backend, Placed, place
 from .child import run_in_child
 from .epoch_bars import Watch
-from .leases import lease
+from .leases import alive, lease
 from .ledger import Ledger
+from .planner import time_left
 from .proxies.record import audit_lines
 from .rows import Row
 from .status import trial_line
@@ -171,7 +172,8 @@ class Reporter:
         for row in rows:
             if row.state != "running" and row.number not in self.said and row.worker.startswith(self.run):
                 self.said.add(row.number)
-                self.say(trial_line(self.ledger.study, row, now.used))
+                left = time_left(self.ledger.study, rows, max(1, len(alive(self.ledger.folder))))
+                self.say(trial_line(self.ledger.study, row, now.used, left))
         if (settings := self.ledger.study.proxies) is not None:
             lines = audit_lines(settings, self.ledger.audits())
             if lines[0] != self.verdict:

@@ -13,7 +13,7 @@ from ..blocks.errors import InputError
 from .ledger import Ledger
 from .status import read_study
 from .storages import close_storage, open_storage
-from .stored_study import differences, write_study
+from .stored_study import differences, sealed, write_study
 from .study import Study
 
 MAY_CHANGE = (  # what leaves a training as it is
@@ -50,7 +50,7 @@ def extend(
     Raises:
         InputError: the trials of the two could not be compared, or there is no such study.
     """
-    record = read_study(earlier)
+    record, study = read_study(earlier), sealed(study)
     if folder.resolve() == record.folder.resolve():
         raise InputError(f"{folder}: is the earlier study's; name another --folder, or the new study another way")
     if wrong := [line for line in differences(record.study, study) if not line.startswith((*MAY_CHANGE, "name"))]:

@@ -1,20 +1,18 @@
-"""On what a study was run: `hardware.json`."""
+"""On what a study was run, when, and by which command: `hardware.json`. Versions and drivers are in its lock."""
 
 import json
 import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..scaler.documents import write_text
-from ..trainer.run_folder import versions
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Device, machine, versions and the command, as plain data."""
+    """Device, machine and command, as plain data."""
     import torch
 
     from ..scaler.devices import device_name
@@ -25,7 +23,6 @@ def machine(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": compute_threads() if device == "cpu" else torch.get_num_threads(),
         "platform": platform.platform(),
-        "versions": {**versions(), "optuna": version("optuna")},
         "command": " ".join(["catscale", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

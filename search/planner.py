@@ -4,12 +4,12 @@ A training step's seconds are taken to be a + b x MACs + c x activations, for ea
 How far the fit is from what was measured is how far an estimate may be off.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 
 from ..scaler.architecture import Architecture
 from ..trainer.data.records import Dataset
@@ -51,6 +51,8 @@ class Pace:
 
         With fewer than three, the seconds are in proportion to the MACs.
         """
+        from scipy.optimize import nnls  # takes as long to import as all else of `search status`
+
         took = np.asarray(seconds, dtype=np.float64)
         columns = _columns(macs, activations)
         used = columns if len(took) >= 3 else columns[:, 1:2]
@@ -108,28 +110,32 @@ def images_of_a_trial(study: Study, dataset: Dataset, recipe: Recipe) -> float:
 def time_left(study: Study, rows: Sequence[Row], workers: int = 1, at_most: int | None = None) -> Hours | None:
     """What a study that runs has before it, from the trials that are done; None where none is, or it has no end.
 
+    Of training alone: starting a trial's process and measuring its latency, some seconds each, come on top. A trial
+    that was stopped counts as what it took. Fewer trials than workers last as long as one.
+
     Args:
-        study: of the rows; its hours, of each run, bound the answer.
+        study: of the rows; its hours, of each run, bound the answer, and what is left of its hours of training does.
         rows: as in `trials.csv`.
         workers: that share the trials.
-        at_most: trials that there still are in the space, where that is known.
     """
-    done = [row for row in rows if row.same_as is None and row.figures.get("seconds", 0) > 0]
-    full = [row for row in done if row.state == "complete"]
-    if not full or (study.trials == UNLIMITED and study.budget.hours is None):
+    done = [row for row in rows if row.same_as is None and row.figures.get("seconds", 0) > 0 and row.state != "running"]
+    known = [row for row in done if {"macs", "activations"} <= row.figures.keys() and row.state != "failed"]
+    budget = study.budget
+    bounds = [] if budget.hours is None else [budget.hours]
+    if budget.gpu_hours is not None:
+        bounds.append(max(0.0, budget.gpu_hours - sum(row.figures["seconds"] for row in done) / 3600) / workers)
+    if not known or (study.trials == UNLIMITED and not bounds):
         return None
     macs, activations, seconds = (
-        [row.figures[name] for row in full] for name in ("macs", "activations", "seconds")
+        [row.figures[name] for row in known] for name in ("macs", "activations", "seconds")
     )  # fmt: skip
-    pace = Pace.fitted(macs, activations, seconds)
     left = max(0, study.trials - len(done))
-    left = left if at_most is None else min(left, at_most)
+    if study.combinations is not None:
+        left = min(left, max(0, study.combinations - len({tuple(row.values.items()) for row in rows if row.values})))
     spread = float(np.std(seconds) / np.mean(seconds) / np.sqrt(max(1, left)))
-    hours = pace.hours(macs, activations, left / workers, spread)
-    if study.budget.hours is None:
-        return hours
-    bound = study.budget.hours
-    return Hours(min(hours.low, bound), min(hours.middle, bound), min(hours.high, bound))
+    hours = Pace.fitted(macs, activations, seconds).hours(macs, activations, max(left / workers, min(left, 1)), spread)
+    most = min(bounds, default=math.inf)
+    return Hours(min(hours.low, most), min(hours.middle, most), min(hours.high, most))
 
 
 def _columns(macs: ArrayLike, activations: ArrayLike) -> NDArray[np.float64]:

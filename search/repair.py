@@ -6,9 +6,10 @@ from pathlib import Path
 import optuna
 
 from ..blocks.errors import InputError
+from .front_folder import write_front
 from .leases import alive, is_dead
 from .ledger import Ledger
-from .status import read_study
+from .status import StudyRecord, read_study
 from .storages import JOURNAL, JournalLock, close_storage, open_storage, shown
 from .study import study_folder
 
@@ -31,7 +32,7 @@ def repair(reference: str | Path, storage: str | None) -> list[str]:
     """Mend a study; says what has been mended, a line each.
 
     A journal's broken last line goes; trials of workers that are gone are handed on; what dead workers and writers left
-    behind is removed; the table is written anew from the storage. Trials that run are left alone.
+    behind is removed; the tables and the front are written anew from the storage. Trials that run are left alone.
 
     Raises:
         InputError: there is no such study, or its storage cannot be opened.
@@ -52,6 +53,8 @@ def repair(reference: str | Path, storage: str | None) -> list[str]:
         ledger.write()
         if (folder / "trials.csv").read_bytes() != before:
             done.append("trials.csv: was behind the storage; written anew")
+        with ledger.exclusive():
+            write_front(StudyRecord(folder, study, rows))
         numbers = {str(trial.number) for trial in ledger.trials}
     finally:
         ledger.close()

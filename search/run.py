@@ -5,11 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
+from ..scaler.documents import write_text
 from ..trainer.data.records import Dataset
+from ..trainer.data.sources import open_dataset
 from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow
 from .candidates import Bases
@@ -17,15 +19,19 @@ from .coordinator import Crew, Reporter, in_child, pinned, run_crew
 from .early_stop import early_stop
 from .epoch_bars import Watch
 from .feasible import Feasible
+from .front_folder import write_front
+from .guide import GUIDE
 from .leases import lease
 from .ledger import Ledger
+from .lock_file import conditions, write_lock
 from .machine import write_machine
 from .prediction import predictor
 from .rows import Row
+from .status import StudyRecord
 from .storages import patiently
 from .stored_study import differences, read_stored, recipe_of, sealed, write_study
 from .study import Study
-from .study_data import open_study_data
+from .study_data import seen
 from .trial import OnEpoch, OnFigures, Outcome, Task, attempt
 from .worker import Attempt, Pulse, Stopper, Worker
 
@@ -74,26 +80,40 @@ def run_study(
         crew.backend.check()
     if crew is not None and crew.workers == 1 and crew.devices and crew.backend.kind == "loky":
         pinned(crew.devices[0])
-    worker, dataset = _prepared(study, folder, device, say)
+    worker, dataset, found = _prepared(study, folder, device, say)
     worker = replace(
         worker,
         deadline=None if (bound := hours or study.budget.hours) is None else time.time() + 3600 * bound,
         limit_s=None if trial_hours is None else 3600 * trial_hours,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.open(study, folder, storage)
+    ledger = Ledger.open(worker.study, folder, storage)
     try:
-        write_study(study, folder / "study.yaml")
+        write_study(worker.study, folder / "study.yaml")
         write_machine(folder / "hardware.json", worker.device)
+        write_text(folder / "README.txt", GUIDE)
+        for line in write_lock(folder, found, study.data):
+            say(f"{study.name}: {line}")
         if crew is None or crew == Crew():
             _alone(ledger, replace(worker, attempt=_here(dataset) if crew is None else in_child()), say, watch)
         else:
             run_crew(ledger, worker, crew, storage, say, watch)
-        return patiently(ledger.rows)
+        return _left(ledger)
+    except BaseException:
+        with suppress(Exception):  # the tables are not worth a second complaint
+            _left(ledger)
+        raise
     finally:
-        with suppress(Exception):  # the table is not worth a second complaint
-            ledger.write()
         ledger.close()
+
+
+def _left(ledger: Ledger) -> list[Row]:
+    """Write what a study leaves of its trials; gives them."""
+    patiently(ledger.write)
+    with ledger.exclusive():
+        rows = patiently(ledger.rows)
+        write_front(StudyRecord(ledger.folder, ledger.study, rows))
+    return rows
 
 
 def _alone(ledger: Ledger, worker: Worker, say: Say, watch: Watch | None) -> None:
@@ -126,25 +146,27 @@ def _watched(stopper: Stopper, watch: Watch) -> Stopper:
     return told
 
 
-def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker, Dataset]:
-    """Everything that can be refused before anything is written."""
+def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker, Dataset, dict[str, Any]]:
+    """Everything that can be refused before anything is written; with the data, and what the lock is to say."""
     from ..scaler.devices import find_device
 
-    if (folder / "study.yaml").is_file() and (changed := differences(read_stored(folder / "study.yaml"), study)):
-        lines = "\n  ".join(changed)
-        raise InputError(f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}")
     try:
         recipe = recipe_of(study)
     except InputError as error:
         raise InputError(f"{study.name}: recipe: {error}") from error
     Bases(study)  # refuses an unknown base before the data is opened
-    study = sealed(study)
     stopper = early_stop(study.fidelity.stop, study.objectives, recipe.epochs, study.fidelity.rungs)
     where = str(find_device(device))
-    dataset = open_study_data(study, say)
+    whole = open_dataset(study.data)
+    study = sealed(study.model_copy(update={"contents": None}), whole)  # a stored study's are of the data as it was
+    if (folder / "study.yaml").is_file() and (changed := differences(read_stored(folder / "study.yaml"), study)):
+        lines = "\n  ".join(changed)
+        raise InputError(f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}")
+    dataset = seen(study, whole, say)
     bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study, say))
     Feasible(study, bases).check()
-    return Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper), dataset
+    worker = Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper)
+    return worker, dataset, conditions(whole, where)
 
 
 def _with_anchors(

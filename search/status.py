@@ -7,6 +7,7 @@ from typing import Any
 
 from .leases import alive, is_dead
 from .outcomes import named
+from .planner import Hours, time_left
 from .proxies.record import FILE, audit_lines, read_audits
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
@@ -58,6 +59,7 @@ def status(record: StudyRecord) -> dict[str, Any]:
         "reasons": dict(Counter(f"{row.state}: {row.reason}" for row in rows if row.reason).most_common()),
         "workers": at_work,
         "interrupted": not at_work and any(row.state == "running" for row in rows),
+        "hours_left": _left(record, max(1, at_work)),
         "training_seconds": round(sum(row.figures.get("seconds", 0.0) for row in rows if row.same_as is None), 1),
         "objectives": dict(study.objectives),
         "proxies": _proxies(record),
@@ -72,9 +74,13 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"{found['name']} in {found['folder']}: {found['trained']} of {found['trials']} trained ({counts}), "
         f"{found['training_seconds']:.0f} s of training"
     ]
+    left = Hours(**found["hours_left"]) if found["hours_left"] else None
     if found["workers"]:
-        lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work")
-    elif found["interrupted"]:
+        ahead = "" if left is None else f", with about {left} of training left"
+        lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work{ahead}")
+    elif left is not None:
+        lines.append(f"with one worker it has about {left} of training left")
+    if found["interrupted"]:
         lines.append("interrupted: the same `catscale search run` goes on where it stopped")
     if found["stale"] and found["workers"]:
         which = ", ".join(map(str, found["stale"]))
@@ -99,21 +105,28 @@ def _proxies(record: StudyRecord) -> dict[str, Any] | None:
     return {"audits": [asdict(one) for one in audits], "lines": audit_lines(settings, audits)}
 
 
+def _left(record: StudyRecord, workers: int) -> dict[str, float] | None:
+    """Hours left, if any are."""
+    left = time_left(record.study, record.rows, workers)
+    return asdict(left) if left is not None and left.middle > 0 else None
+
+
 def _stale(record: StudyRecord) -> list[int]:
     """Trials that count as running though their worker is gone."""
     running = (row for row in record.rows if row.state == "running")
     return [row.number for row in running if not row.worker or is_dead(record.folder, row.worker)]
 
 
-def trial_line(study: Study, row: Row, used: int) -> str:
-    """What became of a trial, for a person; `used` of the study's trials are."""
+def trial_line(study: Study, row: Row, used: int, left: Hours | None = None) -> str:
+    """What became of a trial, for a person; `used` of the study's trials are, and `left` of its training."""
     named = row.name or " ".join(f"{name}={value}" for name, value in row.values.items())
     words = [f"trial {row.number} ({used}/{study.trials})", named, row.state]
     if row.state in ("complete", "stopped"):
         names = dict.fromkeys(("ap", *study.objectives, "params", "gflops", "latency_ms"))
         words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names]
         words += [f"{row.figures['seconds']:.0f} s"] if "seconds" in row.figures else []
-    return "  ".join(words) + (f": {row.reason}" if row.reason else "")
+    ahead = "" if left is None or left.middle == 0 else f"; about {left} of training left"
+    return "  ".join(words) + (f": {row.reason}" if row.reason else "") + ahead
 
 
 def _member(row: Row) -> dict[str, Any]:

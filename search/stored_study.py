@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from ..blocks.errors import InputError
-from ..scaler.documents import dump_yaml, parse, read_yaml, write_text
+from ..scaler.documents import dump_yaml, parse, read_text, read_yaml, write_text
 from ..scaler.zoo import load
+from ..trainer.data.records import Dataset
 from ..trainer.recipe import Recipe, load_recipe
+from .lock_file import read_lock
 from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label
+from .study_data import data_identity
 
-FORMAT = 2  # 1 kept no contents, and was written under two orders of the scalings
-LABELS = {".txt", ".xml", ".json", ".yaml", ".yml"}  # files of a data set that say what is on its images
+# 1 kept no contents, and was written under two orders of the scalings; 2 knew data by the sizes of label files, and a
+# table of predictions by its path.
+FORMAT = 3
+BY_CONTENT = 3  # the first format that knows data and table by what is in them
 NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "contents")  # that the contents stand for
+TABLE = "latency-table.json"  # a table of predictions, in a study's folder
 
 
 def recipe_of(study: Study) -> Recipe:
@@ -29,11 +35,11 @@ def recipe_of(study: Study) -> Recipe:
     return load_recipe(study.recipe, {**study.overrides, **({"epochs": study.epochs} if study.epochs else {})})
 
 
-def sealed(study: Study) -> Study:
-    """A study with its contents.
+def sealed(study: Study, dataset: Dataset | None = None) -> Study:
+    """A study with its contents; `dataset` is its data, which is opened where None.
 
     Raises:
-        InputError: a base or the recipe is not there.
+        InputError: a base or the recipe is not there, or the data cannot be read.
     """
     if study.contents is not None:
         return study
@@ -45,7 +51,8 @@ def sealed(study: Study) -> Study:
                 order=tuple(study.space.parameters),
                 bases={name: _identity(study, reference) for name, reference in references.items()},
                 recipe=recipe_of(study).model_dump(mode="json"),
-                data=data_identity(study.data),
+                data=data_identity(study.data, dataset),
+                table=_table_identity(study.latency.predict),
             )
         }
     )
@@ -57,7 +64,7 @@ def document(study: Study) -> dict[str, Any]:
 
 
 def write_study(study: Study, path: Path) -> None:
-    """Write `study.yaml`, and beside it the bases and the recipe that are files of the user's: it needs no others.
+    """Write `study.yaml`, and beside it what it names of the user's files but for the data: it needs no others.
 
     Raises:
         InputError: a base or the recipe is not there, or the folder cannot be written to.
@@ -78,22 +85,44 @@ def write_study(study: Study, path: Path) -> None:
         plain["references"] = [kept(it, "bases", load(it).to_yaml()) if of_file(it) else it for it in study.references]
     if of_file(study.recipe):
         plain["recipe"] = kept(study.recipe, "recipe", dump_yaml(load_recipe(study.recipe).model_dump(mode="json")))
-    plain["data"] = _relative(study.data, beside)
+    plain["data"] = relative(study.data, beside)
+    if study.latency.predict is not None and Path(study.latency.predict).is_file():
+        write_text(beside / TABLE, read_text(Path(study.latency.predict)))
+        plain["latency"]["predict"] = TABLE
     if study.trials == UNLIMITED:
         del plain["trials"]
     write_text(path, dump_yaml(plain))
 
 
 def read_stored(path: Path) -> Study:
-    """Read a study's `study.yaml`.
+    """Read a study's `study.yaml`; files that it names are looked for beside it, and data where it was last, too.
 
     Raises:
         InputError: it is damaged, or was written by a newer version.
     """
     study: Study = parse(Study, read_yaml(path), str(path))
     _check_format(study, str(path))
-    found = path.parent / study.data
-    return study.model_copy(update={"data": str(found.resolve())}) if study.data != SHAPES and found.exists() else study
+
+    def found(reference: str) -> str:
+        beside = path.parent / reference
+        return str(beside.resolve()) if beside.exists() else reference
+
+    def file(reference: str) -> str:
+        return found(reference) if reference.endswith((".yaml", ".yml")) else reference
+
+    references, predict = study.references, study.latency.predict
+    data = study.data if study.data == SHAPES else found(study.data)
+    if data != SHAPES and not Path(data).exists():
+        data = read_lock(path.parent).get("data_path", data)
+    return study.model_copy(
+        update={
+            "base": tuple(map(file, study.base)),
+            "references": references if isinstance(references, bool) else tuple(map(file, references)),
+            "recipe": file(study.recipe),
+            "data": data,
+            "latency": study.latency.model_copy(update={"predict": None if predict is None else found(predict)}),
+        }
+    )
 
 
 def differences(before: Study, now: Study) -> list[str]:
@@ -109,12 +138,14 @@ def differences(before: Study, now: Study) -> list[str]:
     now = sealed(now)
     assert now.contents
     lines = []
+    by_content = before.contents.format >= BY_CONTENT
+    named = {**dict.fromkeys((*FREE_TO_CHANGE, *NAMED), True), **({"latency": {"predict"}} if by_content else {})}
     if (was := _order(before.contents, now)) != (is_ := _order(now.contents, before)):
         lines.append(
             f"the scalings applied in the order {', '.join(was)}, now {', '.join(is_)}: the same values would mean "
             "other detectors"
         )
-    lines += _changes(*(_flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, *NAMED})) for it in (before, now)))
+    lines += _changes(*(_flat(it.model_dump(mode="json", exclude=named)) for it in (before, now)))
     bases, current = before.contents.bases, now.contents.bases
     lines += [
         f"{'base' if name in (*before.bases, *now.bases) else 'references:'} {name} "
@@ -127,28 +158,18 @@ def differences(before: Study, now: Study) -> list[str]:
     if before.compared.keys() != now.compared.keys() and bases == current:
         lines.append(f"references was {before.references!r}, is {now.references!r}")
     lines += _changes(*(_flat(it, "recipe.") for it in (before.contents.recipe, now.contents.recipe)))
-    if before.contents.data != now.contents.data:
-        lines.append(f"data was {before.data!r}, is {now.data!r}: other label files")
+    if by_content and before.contents.table != now.contents.table:
+        lines.append(f"latency.predict was {before.latency.predict!r}, is {now.latency.predict!r}: another table")
+    if by_content and before.contents.data != now.contents.data:
+        lines.append(f"data was {before.data!r}, is {now.data!r}: other images or labels")
+    elif not by_content and before.data != now.data:
+        lines.append(f"data was {before.data!r}, is {now.data!r}")
     return lines
 
 
-def data_identity(reference: str) -> str:
-    """What tells data sets apart, wherever they lie: the names and sizes of their label files.
-
-    A reference to nothing is its own identity; whether there is such data shows when it is opened.
-    """
-    path = Path(reference)
-    if reference == SHAPES or not path.exists():
-        return reference
-    top = path if path.is_dir() else path.parent
-    found = blake2b(digest_size=16)
-    for folder, folders, files in os.walk(top):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            file = Path(folder, name)
-            if file.suffix.lower() in LABELS:
-                found.update(f"{file.relative_to(top).as_posix()} {file.stat().st_size}\n".encode())
-    return found.hexdigest()
+def _table_identity(reference: str | None) -> str:
+    path = Path(reference or "")
+    return blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else reference or ""
 
 
 def _identity(study: Study, reference: str) -> str:
@@ -159,7 +180,7 @@ def _identity(study: Study, reference: str) -> str:
     return f"{base.fingerprint}@{study.size_px or base.size}"
 
 
-def _relative(data: str, folder: Path) -> str:
+def relative(data: str, folder: Path) -> str:
     """Data as seen from a study's folder where both lie in the working folder, which may be moved as a whole."""
     path, here = Path(data).resolve(), Path().resolve()
     together = path.is_relative_to(here) and folder.resolve().is_relative_to(here)

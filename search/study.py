@@ -29,7 +29,8 @@ class Contents(BaseModel):
     order: tuple[str, ...]  # of the study's parameters, as their scalings apply
     bases: dict[str, str]  # and references: what the built graph's fingerprint is, at which size
     recipe: dict[str, Any]  # every setting
-    data: str  # the label files' fingerprint
+    data: str  # what tells data sets apart: `study_data.data_identity`
+    table: str = ""  # of predicted latencies: the hash of its file
 
 
 class Study(BaseModel):
@@ -165,6 +166,8 @@ class Study(BaseModel):
                 f"proxies: {self.sampler.kind} goes through the whole space, so that nothing is to be chosen; leave "
                 "them out, or take a sampler that proposes, such as tpe"
             )
+        if self.proxies is not None and self.sampler.kind == "ehvi":
+            raise ValueError("proxies: ehvi already weighs every candidate that is left; leave them out, or take tpe")
         if self.size_px is not None and "resolution" in self.space.parameters:
             raise ValueError("size_px: the space already chooses the resolution; keep one of the two")
         twice = next((label for label in self._labels if self._labels.count(label) > 1), None)

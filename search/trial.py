@@ -17,6 +17,7 @@ from ..trainer.run_folder import EpochRow, RunFacts, RunFolder
 from .candidates import over_budget
 from .outcomes import SINCE, TIME_LIMIT, Kind, Outcome, failure
 from .study import Study
+from .study_data import follow
 
 OnFigures = Callable[[Mapping[str, float]], None]  # is told what has been measured
 OnEpoch = Callable[[EpochRow], str]  # is told each epoch; says why the training is to stop, or nothing
@@ -98,6 +99,7 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
     try:
         for seed, run in runs.items():
             if not _done(run):
+                follow(run, dataset)
                 train(
                     task.architecture,
                     dataset,

@@ -13,6 +13,7 @@ import pytest
 from catscale.blocks.errors import InputError
 from catscale.reports.frames import curves_frame, front_frame, markdown, pairs, trials_frame
 from catscale.reports.page import inline_svg, write_report
+from catscale.search.lock_file import write_lock
 from catscale.search.rows import Row, write_rows
 from catscale.search.status import StudyRecord, read_study
 from catscale.search.stored_study import write_study
@@ -60,7 +61,7 @@ def make(tmp_path: Path) -> Make:
         folder = tmp_path / "studies" / name
         write_study(study, folder / "study.yaml")
         write_rows(folder / "trials.csv", study, rows)
-        session = {"device": device, "cores": 2, "threads": 2, "platform": "Linux", "versions": {"torch": "2"},
+        session = {"device": device, "cores": 2, "threads": 2, "platform": "Linux",
                    "command": "catscale search run small.yaml", "started": "2026-01-01"}  # fmt: skip
         (folder / "hardware.json").write_text(json.dumps({"sessions": [session]}))
         for row in rows:
@@ -307,6 +308,17 @@ def test_the_hardware_file_is_checked(make: Make, tmp_path: Path) -> None:
     (folder / "hardware.json").write_text("[]")
     with pytest.raises(InputError, match=r"hardware\.json: is not what catscale search run writes"):
         write_report([read_study(folder)], tmp_path / "out")
+
+
+def test_the_page_says_what_the_study_began_with_and_what_changed(make: Make, tmp_path: Path) -> None:
+    folder = make()
+    began = {"catscale": "0.1", "commit": "abc123", "python": "3.12.1", "packages": {"torch": "2.6.0"}, "driver": None}
+    write_lock(folder, began, "shapes")
+    write_lock(folder, {**began, "packages": {"torch": "2.7.1"}}, "shapes")
+    write_report([read_study(folder)], tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Began with catscale 0.1, commit abc123, python 3.12.1, torch 2.6.0" in page
+    assert ": torch 2.6.0, now 2.7.1" in page
 
 
 def test_markdown_escapes_what_would_end_a_cell() -> None:

@@ -1,5 +1,6 @@
 """What the search's tests share: a study of tiny detectors on a few tiny images, and processes as they are seen."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def relabel(data: Path) -> None:
+    """Give the first object of a drawn set's training images another class."""
+    path = data / "annotations" / "instances_train.json"
+    document = json.loads(path.read_text())
+    first = document["annotations"][0]
+    first["category_id"] = next(it["id"] for it in document["categories"] if it["id"] != first["category_id"])
+    path.write_text(json.dumps(document))
 
 
 @pytest.fixture(autouse=True, scope="session")

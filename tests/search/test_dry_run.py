@@ -1,5 +1,6 @@
 """What a study would do and take, before anything of it is done."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from catscale.search.dry_run import share_that_fits
 from catscale.search.feasible import Feasible
 from catscale.search.planner import Hours, Pace, time_left
 from catscale.search.rows import Row
+from catscale.search.status import StudyRecord, status, status_lines, trial_line
 from catscale.search.study import Study
 from catscale.search.study_data import open_study_data, share_of
 from catscale.trainer.data.shapes import make_shapes
@@ -46,21 +48,55 @@ def test_two_measurements_scale_by_macs_and_an_interval_widens_with_the_misfit()
     assert other.high / other.middle > one.high / one.middle
 
 
-def finished(number: int, macs: float, seconds: float) -> Row:
-    return Row(number, "complete", figures={"macs": macs, "activations": 1e6, "seconds": seconds})
+def finished(number: int, macs: float, seconds: float, **values: float) -> Row:
+    counts = {"params": 1e6, "gflops": 2 * macs / 1e9, "macs": macs, "activations": 1e6}
+    figures = {"ap": 0.1, "latency_ms": 1.0, "seconds": seconds, **counts}
+    return Row(number, "complete", figures=figures, values=values)
+
+
+CONTINUUM = {**DOCUMENT, "space": {"width": {"low": 0.1, "high": 1.0}}}
+DONE = [finished(number, macs, macs / 1e9 * 360) for number, macs in enumerate((1e9, 2e9, 3e9, 4e9))]
 
 
 def test_time_left_follows_from_the_trials_that_are_done() -> None:
-    study = Study.model_validate(DOCUMENT)
-    rows = [finished(number, macs, macs / 1e9 * 360) for number, macs in enumerate((1e9, 2e9, 3e9, 4e9))]
+    study, rows = Study.model_validate(CONTINUUM), DONE
     left = time_left(study, rows)
     assert left
     assert left.middle == pytest.approx(6 * 0.25)  # six more, at a quarter of an hour in the mean
     assert left.low < left.middle < left.high
     assert time_left(study, rows, workers=2) == Hours(left.low / 2, left.middle / 2, left.high / 2)
     assert time_left(study, []) is None
-    bounded = Study.model_validate({**DOCUMENT, "budget": {"hours": 0.1}})
+    bounded = Study.model_validate({**CONTINUUM, "budget": {"hours": 0.1}})
     assert time_left(bounded, rows) == Hours(0.1, 0.1, 0.1)
+    one_left = time_left(Study.model_validate({**CONTINUUM, "trials": 5}), rows, workers=8)
+    assert one_left
+    assert one_left.middle == pytest.approx(0.25)  # which is not shared
+
+
+def test_hours_of_training_are_shared_by_the_workers() -> None:
+    document = {**CONTINUUM, "budget": {"gpu_hours": 1.5}}  # of which one is spent
+    del document["trials"]
+    study = Study.model_validate(document)
+    assert time_left(study, DONE, workers=2) == Hours(0.25, 0.25, 0.25)
+
+
+def test_no_more_time_is_left_than_candidates_are() -> None:
+    study = Study.model_validate(DOCUMENT)  # two candidates, of which one has been trained
+    left = time_left(study, [finished(0, 1e9, 360, width=0.125)])
+    assert left
+    assert left.middle == pytest.approx(0.1)
+
+
+def test_status_and_the_lines_of_a_run_tell_the_time_left(tmp_path: Path) -> None:
+    study = Study.model_validate(CONTINUUM)
+    found = status(StudyRecord(tmp_path, study, DONE))
+    assert found["hours_left"] == asdict(time_left(study, DONE))  # type: ignore[arg-type]
+    assert any(line.startswith("with one worker it has about 1.5 hours (") for line in status_lines(found))
+    line = trial_line(study, DONE[0], 4, Hours(0.1, 0.2, 0.3))
+    assert line.endswith("; about 12.0 minutes (6.0 to 18.0) of training left")
+    over = status(StudyRecord(tmp_path, study.model_copy(update={"trials": 4}), DONE))
+    assert over["hours_left"] is None
+    assert not any("left" in line for line in status_lines(over))
 
 
 def test_the_share_that_fits_is_exact_of_a_finite_space_and_an_interval_of_a_continuum() -> None:

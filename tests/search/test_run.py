@@ -254,7 +254,7 @@ def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, t
     trained = cli("search", "train", folder, "--select", "knee", "--epochs", 2)
     assert trained.returncode == 0, trained.stderr
     assert "Trial 0, base-width" in trained.stderr
-    assert "in the study, 1 epochs" in trained.stdout
+    assert "2 epochs in full" in trained.stdout
     assert (folder / "selected" / "0" / "best.safetensors").is_file()
 
 

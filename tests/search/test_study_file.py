@@ -14,6 +14,9 @@ from catscale.search.run import run_study
 from catscale.search.schema import schema_text
 from catscale.search.stored_study import differences, read_stored, sealed, write_study
 from catscale.search.study import Study, load_study
+from catscale.trainer.data.shapes import make_shapes
+
+from .conftest import relabel
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -159,9 +162,9 @@ def test_a_study_that_was_moved_is_the_same_and_a_changed_base_is_another(tmp_pa
         (tmp_path / place).mkdir()
         (tmp_path / place / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
         (tmp_path / place / "quicker.yaml").write_text("base: quick\nlr0: 0.02\n")
-        (tmp_path / place / "data").mkdir()
-        (tmp_path / place / "data" / "data.yaml").write_text("names: [a]\n")
-    named = {"base": "narrow.yaml", "recipe": "quicker.yaml", "data": "data"}
+        (tmp_path / place / "table.json").write_text("{}")
+        make_shapes(tmp_path / place / "data", train=2, val=1, test=0, size_px=64)
+    named = {"base": "narrow.yaml", "recipe": "quicker.yaml", "data": "data", "latency": {"predict": "table.json"}}
     write_study(load_study(written(tmp_path / "here", **named)), tmp_path / "folder" / "study.yaml")
     before = read_stored(tmp_path / "folder" / "study.yaml")
     moved = written(tmp_path / "there", **named)
@@ -169,12 +172,15 @@ def test_a_study_that_was_moved_is_the_same_and_a_changed_base_is_another(tmp_pa
     assert differences(before, load_study(tmp_path / "folder" / "study.yaml")) == []
     (tmp_path / "there" / "narrow.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.5}\n")
     (tmp_path / "there" / "quicker.yaml").write_text("base: quick\nlr0: 0.03\n")
-    (tmp_path / "there" / "data" / "data.yaml").write_text("names: [a, b]\n")
+    (tmp_path / "there" / "table.json").write_text("{ }")
+    relabel(tmp_path / "there" / "data")
     data = [str(tmp_path / place / "data") for place in ("here", "there")]
+    tables = [str(tmp_path / place) for place in ("folder/latency-table.json", "there/table.json")]
     assert differences(before, load_study(moved)) == [
         "base narrow is another detector now",
         "recipe.lr0 was 0.02, is 0.03",
-        f"data was {data[0]!r}, is {data[1]!r}: other label files",
+        f"latency.predict was {tables[0]!r}, is {tables[1]!r}: another table",
+        f"data was {data[0]!r}, is {data[1]!r}: other images or labels",
     ]
 
 
@@ -184,6 +190,16 @@ def test_a_study_of_before_the_order_was_noted_is_not_gone_on_with(tmp_path: Pat
     assert "did not note in which order it applied the scalings" in line
     single = load_study(written(tmp_path, space={"width": {"choices": [0.5, 1]}}))
     assert differences(single, single) == []
+
+
+def test_a_study_whose_data_was_known_by_sizes_goes_on_with_the_same_data(tmp_path: Path) -> None:
+    make_shapes(tmp_path / "data", train=2, val=1, test=0, size_px=64)
+    study = sealed(load_study(written(tmp_path, data="data")))
+    assert study.contents
+    earlier = study.contents.model_copy(update={"format": 2, "data": "of another kind"})
+    before = study.model_copy(update={"contents": earlier})
+    assert differences(before, study) == []
+    assert differences(before.model_copy(update={"data": "data"}), study) == [f"data was 'data', is {study.data!r}"]
 
 
 def test_another_order_of_the_scalings_is_said(tmp_path: Path) -> None:
