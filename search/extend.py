@@ -16,14 +16,8 @@ from .storages import close_storage, open_storage
 from .stored_study import differences, sealed, write_study
 from .study import Study
 
-MAY_CHANGE = (  # what leaves a training as it is
-    "space.",
-    "constraints",
-    "sampler.",
-    "proxies",
-    "references",
-    "objectives",
-)  # what leaves a training as it is
+# What leaves a training as it is.
+MAY_CHANGE = ("space.", "constraints", "sampler.", "proxies", "references", "objectives")
 
 
 @dataclass(frozen=True)

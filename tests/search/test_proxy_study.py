@@ -200,9 +200,9 @@ def test_the_command_line_audits_and_says_so_once(
     tiny: Callable[..., Path], tmp_path: Path, cli: Callable[..., "CompletedProcess[str]"]
 ) -> None:
     settings = {"kinds": ["synflow", "activations"], "pool": 2, "after": 5}
-    path, folder = tiny("audited", proxies=settings), tmp_path / "s"
+    path, folder = tiny("audited", proxies=settings, latency={"runs": 1}), tmp_path / "s"
     for trials in (4, 6):
-        done = cli("search", "run", path, "--folder", folder, "--workers", 2, "--trials", trials)
+        done = cli("search", "run", path, "--folder", folder, "--workers", 2, "--trials", trials, timeout=900)
         assert done.returncode == 0, done.stderr
         said = 2 if trials == 4 else 3  # as it begins, as it changes, and at the end
         assert done.stdout.count("proxies: ") == said
