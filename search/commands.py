@@ -160,6 +160,8 @@ def train_selected(
     record = read_study(study)
     choice = select(record, how)
     err.print(f"Trial {choice.row.number}, {choice.row.name}: {choice.why}.")
+    if record.study.start is not None:
+        err.print("It begins with random weights, as the study's candidates did not: the two AP are not comparable.")
     target = folder or _next(record.folder / "selected", str(choice.row.number))
     with _terminated_as_interrupted(), _epochs_shown(epochs) as watch:
         trained = train_further(

@@ -128,6 +128,19 @@ class Ledger:
         waiting = any(trial.state is TrialState.WAITING for trial in self.trials)
         return not waiting and self.sampler.exhausted(self.optuna)
 
+    def reference_is_next(self) -> bool:
+        """Whether the trial that waits first is a reference."""
+        waiting = [trial for trial in self.trials if trial.state is TrialState.WAITING]
+        return bool(waiting) and "reference" in waiting[0].user_attrs
+
+    def trained_references(self) -> dict[str, int]:
+        """By the short names of references that are trained, the trials whose run folders have them."""
+        return {
+            trial.user_attrs["reference"]: trial.user_attrs.get("same_as", trial.number)
+            for trial in self.trials
+            if "reference" in trial.user_attrs and _row(trial, None).state == "complete"
+        }
+
     def ask(self, worker: str) -> tuple[Trial, dict[str, Any]]:
         """The next trial and its values; none for a reference."""
         with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from .ledger import Ledger
 from .machine import write_machine
 from .prediction import predictor
 from .rows import Row
+from .starting import run_to_start_from
 from .storages import patiently
 from .stored_study import differences, read_stored, recipe_of, sealed, write_study
 from .study import Study
@@ -140,6 +141,8 @@ def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker
     stopper = early_stop(study.fidelity.stop, study.objectives, recipe.epochs, study.fidelity.rungs)
     where = str(find_device(device))
     dataset = open_study_data(study, say)
+    if (warm := run_to_start_from(study)) is not None:
+        warm.check_classes(dataset.classes)
     bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study, say))
     Feasible(study, bases).check()
     return Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper), dataset

@@ -9,6 +9,7 @@ from .leases import alive, is_dead
 from .outcomes import named
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
+from .starting import start_words
 from .stored_study import read_stored
 from .study import Study, study_folder
 
@@ -50,6 +51,7 @@ def status(record: StudyRecord) -> dict[str, Any]:
         "name": study.name,
         "folder": str(record.folder),
         "trials": study.trials,
+        "start": start_words(study),
         "trained": sum(row.state in ("complete", "stopped") and row.same_as is None for row in rows),
         "states": {state: sum(row.state == state for row in rows) for state in STATES},
         "outcomes": named(rows),
@@ -70,6 +72,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"{found['name']} in {found['folder']}: {found['trained']} of {found['trials']} trained ({counts}), "
         f"{found['training_seconds']:.0f} s of training"
     ]
+    lines += [found["start"]] if found["start"] else []
     if found["workers"]:
         lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work")
     elif found["interrupted"]:

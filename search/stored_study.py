@@ -13,11 +13,12 @@ from ..blocks.errors import InputError
 from ..scaler.documents import dump_yaml, parse, read_yaml, write_text
 from ..scaler.zoo import load
 from ..trainer.recipe import Recipe, load_recipe
-from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label
+from .starting import keep_start, start_identity
+from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label, started
 
 FORMAT = 2  # 1 kept no contents, and was written under two orders of the scalings
 LABELS = {".txt", ".xml", ".json", ".yaml", ".yml"}  # files of a data set that say what is on its images
-NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "contents")  # that the contents stand for
+NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "start", "contents")  # the contents do
 
 
 def recipe_of(study: Study) -> Recipe:
@@ -46,6 +47,7 @@ def sealed(study: Study) -> Study:
                 bases={name: _identity(study, reference) for name, reference in references.items()},
                 recipe=recipe_of(study).model_dump(mode="json"),
                 data=data_identity(study.data),
+                start=start_identity(study),
             )
         }
     )
@@ -79,6 +81,8 @@ def write_study(study: Study, path: Path) -> None:
     if of_file(study.recipe):
         plain["recipe"] = kept(study.recipe, "recipe", dump_yaml(load_recipe(study.recipe).model_dump(mode="json")))
     plain["data"] = _relative(study.data, beside)
+    if (start := keep_start(study, beside)) is not None:
+        plain["start"] = start
     if study.trials == UNLIMITED:
         del plain["trials"]
     write_text(path, dump_yaml(plain))
@@ -92,6 +96,7 @@ def read_stored(path: Path) -> Study:
     """
     study: Study = parse(Study, read_yaml(path), str(path))
     _check_format(study, str(path))
+    study = study.model_copy(update={"start": started(study.start, path.parent)})
     found = path.parent / study.data
     return study.model_copy(update={"data": str(found.resolve())}) if study.data != SHAPES and found.exists() else study
 
@@ -129,6 +134,9 @@ def differences(before: Study, now: Study) -> list[str]:
     lines += _changes(*(_flat(it, "recipe.") for it in (before.contents.recipe, now.contents.recipe)))
     if before.contents.data != now.contents.data:
         lines.append(f"data was {before.data!r}, is {now.data!r}: other label files")
+    if before.contents.start != now.contents.start:
+        was, is_ = (it.start.model_dump(exclude_none=True) if it.start else "random weights" for it in (before, now))
+        lines.append(f"start was {was}, is {is_}: other weights to begin with")
     return lines
 
 

@@ -18,6 +18,8 @@ from .feasible import Feasible
 from .leases import BEAT_S, Lease
 from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
+from .settings import THEIR_BASE
+from .starting import at_start
 from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
@@ -148,6 +150,8 @@ class Worker:
             for number in ledger.take_over():
                 self.say(f"trial {number}: was interrupted; goes on now")
             if ledger.used() < self.study.trials and not self._spent(ledger):
+                if self._awaits_bases(ledger):
+                    return "wait"
                 if not ledger.exhausted() and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
                 if (number := ledger.take_up_stopped()) is not None:
@@ -159,6 +163,20 @@ class Worker:
                 if not ledger.running():
                     self.say(why)
             return "wait" if ledger.running() else None
+
+    def _awaits_bases(self, ledger: Ledger) -> bool:
+        """Whether the next trial begins with a trained base, and not all are trained yet.
+
+        Raises:
+            CatscaleError: one never will be.
+        """
+        if self.study.start is None or self.study.start.source != THEIR_BASE or ledger.reference_is_next():
+            return False
+        missing = self.study.bases.keys() - ledger.trained_references().keys()
+        if missing and not ledger.running():
+            why = "; ".join(f"trial {row.number} {row.state}: {row.reason}" for row in ledger.rows() if row.reference)
+            raise CatscaleError(f"{self.study.name}: start: no trained weights of {min(missing)} to begin with: {why}")
+        return bool(missing)
 
     def _spent(self, ledger: Ledger) -> bool:
         """Whether the study's hours of training are used up."""
@@ -176,7 +194,7 @@ class Worker:
             return
         known = {**trial.user_attrs.get("figures", {}), **candidate.figures}
         patiently(ledger.describe, trial, candidate, known)
-        if reason := over_budget(self.study, candidate.figures):
+        if reason := over_budget(self.study, candidate.figures) or self.bases.cannot_grow(candidate):
             patiently(ledger.refuse, trial, reason)
         elif twin := patiently(ledger.twin, candidate):
             patiently(ledger.complete, trial, twin.figures, twin)
@@ -203,10 +221,17 @@ class Worker:
             figures=known,
             deadline=self.deadline,
             limit_s=self.limit_s,
+            start=at_start(self.study, self.folder, self._base_run(ledger, candidate)),
         )
         outcome = self.attempt(task, measured, lambda row: self.stopper(ledger, trial, row), pulse)
         figures = {**known, **outcome.figures}
         patiently(self._note, ledger, trial, replace(outcome, figures=figures))
+
+    def _base_run(self, ledger: Ledger, candidate: Candidate) -> Path | None:
+        """The run of the trained base that a candidate begins with, where it does."""
+        if not candidate.base:
+            return None
+        return self.folder / "trials" / str(patiently(ledger.trained_references)[candidate.base])
 
     def _note(self, ledger: Ledger, trial: "Trial", outcome: Outcome) -> None:
         match outcome.kind:
