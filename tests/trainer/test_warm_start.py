@@ -96,7 +96,7 @@ def test_run_json_says_what_a_run_began_with(run: Path, base: Architecture, data
     assert facts["parameters"] == wider.cost().params_train
     assert facts["carried"] == base.cost().params_train
     assert json.loads((tmp_path / "overlap" / "run.json").read_text())["start"] == {**facts, "how": "overlap"}
-    assert said[0].startswith(f"{run}: 48.1% of")
+    assert said[0].startswith(f"{run}: {facts['carried'] / facts['parameters']:.1%} of")
     assert "grown without a change of its outputs" in said[1]
 
 
@@ -176,3 +176,10 @@ def test_a_grown_training_by_the_command_line_has_the_anchors_of_the_run(
     start = grown.read_facts().start
     assert start is not None
     assert (start.run, start.how) == ("run", "grow")
+
+
+def test_what_becomes_of_other_classes_is_said(run: Path) -> None:
+    start = WarmStart(run, "overlap")
+    assert start.other_classes(CLASSES) == ""
+    assert start.other_classes(("moon", *CLASSES[1:])).endswith("so class scores came over by their order")
+    assert start.other_classes(("moon",)).endswith("so class scores begin with random weights")
