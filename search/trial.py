@@ -1,6 +1,7 @@
 """One trial's work, from a counted candidate to its results: measure, check, train. It knows nothing of storages."""
 
 import math
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,8 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
     try:
         for seed, run in runs.items():
             if not _done(run):
+                if run.path != task.folder and not run.state.is_file():  # it died before its first state was saved
+                    shutil.rmtree(run.path, ignore_errors=True)
                 train(
                     task.architecture,
                     dataset,

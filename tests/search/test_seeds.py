@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def study(tiny: Write) -> Path:
-    return tiny("seeds", trials=1, seeds=2, epochs=3, space={"width": {"choices": [1.0]}})
+    return tiny("seeds", trials=1, seeds=2, epochs=2, space={"width": {"choices": [1.0]}}, latency={"runs": 5})
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,9 @@ def losses(folder: Path) -> list[float]:
     return [row.box for part in (".", "seed-1") for row in RunFolder(folder / part).read_metrics()]
 
 
-@pytest.mark.parametrize("file", ["run.json", "results.csv"])  # before and after the first epoch of the second seed
+@pytest.mark.parametrize(  # before and after the first epoch of the second seed
+    "file", ["run.json", pytest.param("results.csv", marks=pytest.mark.slow)]
+)
 def test_a_trial_goes_on_in_the_seed_in_which_it_was_killed(
     study: Path, unbroken: tuple[Row, list[float]], tmp_path: Path, file: str
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_study_does_not_go_on_with_another_start(tiny: Write, run: Path, tmp_p
         (
             {"start": {"grow": "run"}, "space": {"width": {"choices": [0.25, 0.5]}}},
             "start: none of the space's 2 candidates fits; the nearest cannot grow: .* does not grow out of base: "
-            "stem.conv1: is narrower than the base's",
+            "stem.conv2: is narrower than the base's",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def test_what_an_earlier_version_noted_is_still_known(run: Path, tmp_path: Path)
     [
         ("base.yaml", ["--grow", "nowhere"], "nowhere: no such run folder"),
         ("base.yaml", ["--grow", "fresh"], "fresh: no best.safetensors in it: no epoch has finished"),
-        ("narrower.yaml", ["--grow", "run"], "run: narrower does not grow out of base: stem.conv1: is narrower than"),
+        ("narrower.yaml", ["--grow", "run"], "run: narrower does not grow out of base: stem.conv2: is narrower than"),
         ("base.yaml", ["--grow", "run", "--data", "others"], f"run: detects {', '.join(CLASSES)}, the data has moon, "),
         ("base.yaml", ["--grow", "run", "--weights", "run"], "--weights and --grow both say what to begin with"),
         (None, ["--grow", "run", "--resume", "run"], "--resume run: goes on as the run began; leave out --grow"),
