@@ -18,6 +18,7 @@ from ..scaler.figure_style import PAGE_COLOURS, save
 from ..search.lock_file import lock_lines
 from ..search.quantities import QUANTITIES
 from ..search.rows import Row, comparable, front
+from ..search.starting import start_words
 from ..search.status import StudyRecord
 from ..search.study import SHAPES
 from .figures import Points, draw_curves, draw_front
@@ -81,6 +82,7 @@ def _section(record: StudyRecord, stem: str, output: Path) -> dict[str, Any]:
         "trials": trial_table(record, record.rows) if record.rows else None,
         "reasons": Counter((row.state, row.reason) for row in record.rows if row.reason).most_common(),
         "definition": read_text(record.folder / "study.yaml"),
+        "from_scratch": record.study.start is None,
         "embedded_data": record.study.data == SHAPES,
         "data": record.study.data,
         "machine": machine,
@@ -185,7 +187,7 @@ def _against_bases(record: StudyRecord) -> str:
 
 
 def _remarks(record: StudyRecord, curves: pd.DataFrame) -> list[str]:
-    remarks = []
+    remarks = [start_words(record.study)] if record.study.start else []
     if not record.rows:
         remarks.append("no trial has begun; there is nothing to draw")
     elif not comparable(record.rows):

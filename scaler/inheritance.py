@@ -4,12 +4,13 @@ import torch
 from torch import nn
 
 from ..blocks.modules import ConvLayer, PredictLayer, RepConvLayer
+from .growth_plan import Place
 
-Place = tuple[list[int], list[int], list[int]]  # rows and columns of the larger weight, and the smaller one's rows
 
-
-def copy_conv(ours: ConvLayer | RepConvLayer, theirs: ConvLayer | RepConvLayer, parts: list[Place]) -> int:
-    """Copy weights and batch norms; how many parameters that is."""
+def copy_conv(ours: nn.Module, theirs: nn.Module, parts: list[Place]) -> int:
+    """Copy weights and batch norms of convolutions and RepConvs; how many parameters that is."""
+    assert isinstance(ours, ConvLayer | RepConvLayer)
+    assert isinstance(theirs, ConvLayer | RepConvLayer)
     count = 0
     pairs: list[tuple[nn.Conv2d, nn.Conv2d]]
     if isinstance(theirs, ConvLayer):
@@ -40,8 +41,10 @@ def copy_conv(ours: ConvLayer | RepConvLayer, theirs: ConvLayer | RepConvLayer, 
     return count
 
 
-def copy_prediction(ours: PredictLayer, theirs: PredictLayer, columns: list[int]) -> int:
+def copy_prediction(ours: nn.Module, theirs: nn.Module, columns: list[int]) -> int:
     """Copy a head; of a new implicit vector, begin without effect."""
+    assert isinstance(ours, PredictLayer)
+    assert isinstance(theirs, PredictLayer)
     assert ours.conv.bias is not None
     assert theirs.conv.bias is not None
     ours.conv.weight.zero_()

@@ -7,12 +7,16 @@ from typing import Any
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture, check_size
+from ..scaler.growth_plan import GrowthError, plan_growth
 from ..scaler.memory import memory
 from ..scaler.scaling import apply
 from ..scaler.zoo import load
 from ..trainer.recipe import Recipe
+from ..trainer.warm_start import with_anchors_of
 from .quantities import shown
+from .settings import THEIR_BASE
 from .space import BASE, Value
+from .starting import grows_from
 from .study import Study
 
 Predict = Callable[[Architecture], float]  # latency, ms
@@ -25,12 +29,14 @@ class Candidate:
     architecture: Architecture
     figures: Mapping[str, float] = field(default_factory=dict)  # params, gflops, macs, activations …
     changes: Mapping[str, Any] = field(default_factory=dict)  # of the study's recipe
+    base: str = ""  # whose trained weights it begins with, where that is its own base
 
     @property
     def key(self) -> str:
-        """Equal for candidates that would train alike: by the hash of the built graph, the size, and the recipe."""
+        """Equal for candidates that would train alike: by the hash of the built graph, size, recipe and start."""
         changes = f" {json.dumps(self.changes, sort_keys=True)}" if self.changes else ""
-        return f"{self.architecture.fingerprint}@{self.architecture.size}{changes}"
+        begins = f" from {self.base}" if self.base else ""
+        return f"{self.architecture.fingerprint}@{self.architecture.size}{changes}{begins}"
 
     def trained_by(self, recipe: Recipe) -> Recipe:
         """The recipe, with what the candidate changes in it."""
@@ -57,6 +63,7 @@ class Bases:
         predict: Predict | None = None,
     ) -> None:
         self.study, self.predict = study, predict
+        self._refusals: dict[tuple[str, str], str] = {}
         self.architectures = {name: _base(study, it, classes) for name, it in study.bases.items()}
         size = next(iter(self.architectures.values())).size
         others = {name: it for name, it in study.compared.items() if name not in self.architectures}
@@ -64,6 +71,10 @@ class Bases:
         if change is not None:
             self.architectures = {name: change(base) for name, base in self.architectures.items()}
             self.others = {name: change(other) for name, other in self.others.items()}
+        self.source = grows_from(study)
+        if (source := self.source) is not None:  # anchors are a part of what is to stay the same
+            self.architectures = {name: with_anchors_of(source, base) for name, base in self.architectures.items()}
+            self.others = {name: with_anchors_of(source, other) for name, other in self.others.items()}
         resolution = study.space.parameters.get("resolution")
         varied = "stages" in study.space.parameters  # then the largest stride varies too
         for size in resolution.values or () if resolution and not varied else ():
@@ -77,11 +88,16 @@ class Bases:
             InputError: it cannot be built.
         """
         space = self.study.space
-        return self._counted(apply(self.base_of(values), space.scalings(values)), space.recipe_changes(values))
+        base = self._base_name(values)
+        architecture = apply(self.architectures[base], space.scalings(values))
+        return self._counted(architecture, space.recipe_changes(values), base if self._from_base else "")
 
     def base_of(self, values: Mapping[str, Value]) -> Architecture:
         """The base that a combination of values begins with."""
-        return self.architectures[str(values.get(BASE, next(iter(self.architectures))))]
+        return self.architectures[self._base_name(values)]
+
+    def _base_name(self, values: Mapping[str, Value]) -> str:
+        return str(values.get(BASE, next(iter(self.architectures))))
 
     def reference(self, name: str) -> Candidate:
         """A base, or a model that the study names to compare with, as it is."""
@@ -89,17 +105,41 @@ class Bases:
 
     @property
     def beyond_counts(self) -> bool:
-        """Whether a bound is of a figure that is known before a measurement, but not from the counts alone."""
-        return bool(self.study.constraints.keys() & {"memory", *({"latency_ms"} if self.predict else ())})
+        """Whether a candidate fits shows before a measurement, but not from the counts alone."""
+        predicted = {"latency_ms"} if self.predict else set()
+        return self.growing or bool(self.study.constraints.keys() & {"memory", *predicted})
 
-    def _counted(self, architecture: Architecture, changes: Mapping[str, Any]) -> Candidate:
+    @property
+    def growing(self) -> bool:
+        """Whether every candidate is to grow out of a trained detector."""
+        return self.study.start is not None and self.study.start.how == "grow"
+
+    @property
+    def _from_base(self) -> bool:
+        return self.study.start is not None and self.study.start.source == THEIR_BASE
+
+    def cannot_grow(self, candidate: Candidate) -> str:
+        """Why a candidate cannot begin as the study says, in words; empty where it can."""
+        source = self.architectures[candidate.base] if candidate.base else self.source
+        if not self.growing or source is None:
+            return ""
+        key = candidate.architecture.fingerprint, source.fingerprint
+        if key not in self._refusals:
+            try:
+                plan_growth(candidate.architecture, source.replace(classes=candidate.architecture.classes))
+                self._refusals[key] = ""
+            except GrowthError as error:
+                self._refusals[key] = f"cannot grow: {error}"
+        return self._refusals[key]
+
+    def _counted(self, architecture: Architecture, changes: Mapping[str, Any], base: str = "") -> Candidate:
         cost = architecture.cost()
         known = figures(cost.params, cost.flops("paper"), cost.macs, cost.activations)
         if "memory" in (*self.study.objectives, *self.study.constraints):
             known["memory"] = memory(cost).total.bytes
         if self.predict is not None:
             known["latency_ms"] = self.predict(architecture)
-        return Candidate(architecture, known, changes)
+        return Candidate(architecture, known, changes, base)
 
 
 def figures(params: Any, flops: Any, macs: Any, activations: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..scaler.documents import parse
 from ..scaler.zoo import load
 from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow
+from ..trainer.warm_start import WarmStart
 from .outcomes import Outcome, death
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
@@ -160,6 +161,7 @@ def read_task(document: dict[str, Any]) -> Task:
             "study": parse(Study, document["study"], "task"),
             "recipe": parse(Recipe, document["recipe"], "task"),
             "architecture": architecture,
+            "start": parse(WarmStart | None, document["start"], "task"),
         }
     )
 

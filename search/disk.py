@@ -8,6 +8,7 @@ from ..blocks.errors import CatscaleError, InputError
 from ..trainer.data.disk import free_disk_bytes
 from ..trainer.run_folder import RunFolder
 from .rows import Row, comparable, front
+from .settings import THEIR_BASE
 from .standing import INTERRUPTED
 from .study import Study
 
@@ -35,7 +36,8 @@ def tidy(folder: Path, study: Study, rows: Sequence[Row]) -> None:
     """Remove the weights and states of trained trials that the study does not keep; their tables and settings stay."""
     if study.keep == "all":
         return
-    kept = {row.number for row in _kept(study, rows)}
+    begun_with = study.start is not None and study.start.source == THEIR_BASE
+    kept = {row.number for row in _kept(study, rows)} | {row.number for row in rows if row.reference and begun_with}
     for row in rows:
         if (
             row.state not in ("complete", "stopped", "failed")

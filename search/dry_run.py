@@ -16,6 +16,7 @@ from .planner import Hours, Pace, images_of_a_trial, timed_pace
 from .prediction import predictor
 from .samplers import Untried
 from .space import BASE, Value, drawn
+from .starting import run_to_start_from
 from .stored_study import recipe_of
 from .study import UNLIMITED, Study
 from .study_data import open_study_data
@@ -77,6 +78,8 @@ def dry_run(study: Study, device: str = "auto", say: Callable[[str], None] = lam
     Bases(study)  # refuses an unknown base before the data is opened
     where = str(find_device(device))
     dataset = open_study_data(study, say)
+    if (warm := run_to_start_from(study)) is not None:
+        warm.check_classes(dataset.classes)
     bases = Bases(study, len(dataset.classes), predict=predictor(study))
     feasible = Feasible(study, bases)
     feasible.check()

@@ -1,4 +1,7 @@
-"""Which candidates are worth a trial: those that can be built, and are within the bounds that need no measurement."""
+"""Which candidates are worth a trial: those that can be built, and are within the bounds that need no measurement.
+
+Where candidates are to grow out of a trained detector: those that can.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
@@ -49,7 +52,7 @@ class Feasible:
 
     def some(self, tried: Collection[Combination], rng: np.random.Generator) -> dict[str, Value] | None:
         """A candidate at random that fits and has not been tried; None where none is known."""
-        if self.finite:
+        if self.finite and (self.study.space.of_recipe or not self.bases.beyond_counts):
             left = list(self.left(tried))
             return left[rng.integers(len(left))] if left else None
         return next(iter(self.several(tried, rng, 1)), None)
@@ -113,6 +116,8 @@ class Feasible:
         if self.bases.beyond_counts and all(self.reason(self._values(int(row))) for row in table.within):
             nearest = min((self._values(int(row)) for row in table.within), key=self._used)
             candidate = self.bases.candidate(nearest)
+            if not over_budget(self.study, candidate.figures):
+                raise InputError(f"{name}: start: {what} fits; the nearest {self.reason(nearest)}")
             raise InputError(
                 f"{name}: constraints: {what} fits; the nearest, {candidate.architecture.name}, is "
                 f"{over_budget(self.study, candidate.figures)}. Raise the bound or add smaller choices"
@@ -121,7 +126,8 @@ class Feasible:
     def _why(self, values: Mapping[str, Value]) -> str:
         try:
             if self.bases.beyond_counts:
-                return over_budget(self.study, self.bases.candidate(values).figures)
+                candidate = self.bases.candidate(values)
+                return over_budget(self.study, candidate.figures) or self.bases.cannot_grow(candidate)
             return over_budget(self.study, self._counted(values))
         except InputError as error:
             return f"unbuildable: {error}"
@@ -151,7 +157,7 @@ class Feasible:
     def _used(self, values: Mapping[str, Value]) -> float:
         """The largest share of a bound that a candidate uses."""
         known = self.bases.candidate(values).figures
-        return max(known[name] / bound for name, bound in self.study.constraints.items() if name in known)
+        return max((known[name] / bound for name, bound in self.study.constraints.items() if name in known), default=0)
 
 
 def combination(values: Mapping[str, Any]) -> Combination:

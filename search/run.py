@@ -27,6 +27,7 @@ from .lock_file import conditions, write_lock
 from .machine import write_machine
 from .prediction import predictor
 from .rows import Row
+from .starting import run_to_start_from
 from .status import StudyRecord
 from .storages import patiently
 from .stored_study import differences, read_stored, recipe_of, sealed, write_study
@@ -163,6 +164,8 @@ def _prepared(study: Study, folder: Path, device: str, say: Say) -> tuple[Worker
         lines = "\n  ".join(changed)
         raise InputError(f"{folder}: was begun with another study; put it back, or choose another --folder:\n  {lines}")
     dataset = seen(study, whole, say)
+    if (warm := run_to_start_from(study)) is not None:
+        warm.check_classes(dataset.classes)
     bases = Bases(study, len(dataset.classes), _with_anchors(study, recipe, dataset, say), predictor(study, say))
     Feasible(study, bases).check()
     worker = Worker(study, folder, bases, recipe, where, _here(dataset), stopper=stopper)

@@ -99,7 +99,8 @@ class Untried(BaseSampler):
         if self.study.combinations is None:
             return False
         tried = self.tried(study.get_trials(deepcopy=False))
-        if len(tried) < self.size:
+        costly = self.among is not None and self.among.bases.beyond_counts  # to say of the whole space what fits
+        if not costly and len(tried) < self.size:
             return False
         return next(self.untried(tried), None) is None
 

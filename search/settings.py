@@ -1,17 +1,19 @@
-"""The smaller parts of a study file: sampler, budget, how latency comes about, and bounds as text."""
+"""The smaller parts of a study file: sampler, budget, start, how latency comes about, and bounds as text."""
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..blocks.errors import nearest
+from ..trainer.run_folder import How
 from .quantities import QUANTITIES
 
 SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute", "ehvi"]
 ProxyKind = Literal["naswot", "synflow", "zen", "meco", "activations"]
 LISTING: tuple[SamplerKind, ...] = ("grid", "brute")  # that go through a finite space
+THEIR_BASE = "base"  # in place of a run: each candidate's own
 BRUTE = 10_000  # candidates, the most that brute force is for
 
 _BOUND = re.compile(r"^\s*([\w]+)\s*(<=|>=|<|>|==?)\s*([^\s]+)\s*$")
@@ -72,6 +74,33 @@ class Proxies(BaseModel):
                 if kinds.count(kind) > 1:
                     raise ValueError(f"{kind} stands twice")
         return kinds
+
+
+class Start(BaseModel):
+    """What every candidate begins with in place of random weights: `{grow: base}`, or `overlap` and a run's folder.
+
+    With `base`, each begins with the reference of its own base, which is trained first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grow: str | None = None  # laid out so that a candidate computes what the run's detector does
+    overlap: str | None = None  # by the names of layers, as far as shapes overlap
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.grow is None) == (self.overlap is None):
+            raise ValueError("say either grow or overlap, each with a run's folder or base, such as {grow: base}")
+        return self
+
+    @property
+    def how(self) -> How:
+        return "overlap" if self.grow is None else "grow"
+
+    @property
+    def source(self) -> str:
+        """A run's folder, or `THEIR_BASE`."""
+        return self.grow or self.overlap or ""
 
 
 def bounds(given: Any) -> Any:

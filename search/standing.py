@@ -69,6 +69,21 @@ class Standing:
         """Whether a trial is enqueued."""
         return bool(self._waiting)
 
+    @property
+    def reference_is_next(self) -> bool:
+        """Whether the trial that waits first is a reference."""
+        first = next((trial for trial in self.trials if trial.state is TrialState.WAITING), None)
+        return first is not None and "reference" in first.user_attrs
+
+    @property
+    def trained_references(self) -> dict[str, int]:
+        """By the short names of references that are trained, the trials whose run folders have them."""
+        return {
+            trial.user_attrs["reference"]: trial.user_attrs.get("same_as", trial.number)
+            for trial in self.trials
+            if "reference" in trial.user_attrs and _row(trial, None).state == "complete"
+        }
+
     @cached_property
     def _waiting(self) -> set[int]:
         return {trial.number for trial in self.trials if trial.state is TrialState.WAITING}

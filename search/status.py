@@ -11,6 +11,7 @@ from .planner import Hours, time_left
 from .proxies.record import FILE, audit_lines, read_audits
 from .quantities import QUANTITIES, shown
 from .rows import STATES, Row, front, read_rows
+from .starting import start_words
 from .stored_study import read_stored
 from .study import Study, study_folder
 
@@ -52,6 +53,7 @@ def status(record: StudyRecord) -> dict[str, Any]:
         "name": study.name,
         "folder": str(record.folder),
         "trials": study.trials,
+        "start": start_words(study),
         "trained": sum(row.state in ("complete", "stopped") and row.same_as is None for row in rows),
         "states": {state: sum(row.state == state for row in rows) for state in STATES},
         "outcomes": named(rows),
@@ -75,6 +77,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"{found['training_seconds']:.0f} s of training"
     ]
     left = Hours(**found["hours_left"]) if found["hours_left"] else None
+    lines += [found["start"]] if found["start"] else []
     if found["workers"]:
         ahead = "" if left is None else f", with about {left} of training left"
         lines.append(f"{found['workers']} worker{'s' * (found['workers'] > 1)} at work{ahead}")

@@ -15,14 +15,15 @@ from ..scaler.zoo import load
 from ..trainer.data.records import Dataset
 from ..trainer.recipe import Recipe, load_recipe
 from .lock_file import read_lock
-from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label
+from .starting import keep_start, start_identity
+from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label, started
 from .study_data import data_identity
 
 # 1 kept no contents, and was written under two orders of the scalings; 2 knew data by the sizes of label files, and a
 # table of predictions by its path.
 FORMAT = 3
 BY_CONTENT = 3  # the first format that knows data and table by what is in them
-NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "contents")  # that the contents stand for
+NAMED = ("base", "references", "recipe", "epochs", "overrides", "data", "start", "contents")  # that the contents do
 TABLE = "latency-table.json"  # a table of predictions, in a study's folder
 
 
@@ -53,6 +54,7 @@ def sealed(study: Study, dataset: Dataset | None = None) -> Study:
                 recipe=recipe_of(study).model_dump(mode="json"),
                 data=data_identity(study.data, dataset),
                 table=_table_identity(study.latency.predict),
+                start=start_identity(study),
             )
         }
     )
@@ -89,6 +91,8 @@ def write_study(study: Study, path: Path) -> None:
     if study.latency.predict is not None and Path(study.latency.predict).is_file():
         write_text(beside / TABLE, read_text(Path(study.latency.predict)))
         plain["latency"]["predict"] = TABLE
+    if (start := keep_start(study, beside)) is not None:
+        plain["start"] = start
     if study.trials == UNLIMITED:
         del plain["trials"]
     write_text(path, dump_yaml(plain))
@@ -120,6 +124,7 @@ def read_stored(path: Path) -> Study:
             "references": references if isinstance(references, bool) else tuple(map(file, references)),
             "recipe": file(study.recipe),
             "data": data,
+            "start": started(study.start, path.parent),
             "latency": study.latency.model_copy(update={"predict": None if predict is None else found(predict)}),
         }
     )
@@ -164,6 +169,9 @@ def differences(before: Study, now: Study) -> list[str]:
         lines.append(f"data was {before.data!r}, is {now.data!r}: other images or labels")
     elif not by_content and before.data != now.data:
         lines.append(f"data was {before.data!r}, is {now.data!r}")
+    if before.contents.start != now.contents.start:
+        was, is_ = (it.start.model_dump(exclude_none=True) if it.start else "random weights" for it in (before, now))
+        lines.append(f"start was {was}, is {is_}: other weights to begin with")
     return lines
 
 

@@ -10,7 +10,19 @@ from ..blocks.errors import InputError
 from ..scaler.documents import parse, read_yaml
 from .fidelity import Fidelity
 from .quantities import QUANTITIES, Direction
-from .settings import BRUTE, LISTING, Budget, LatencySettings, Proxies, Sampler, bounds, check_bounds, check_known
+from .settings import (
+    BRUTE,
+    LISTING,
+    THEIR_BASE,
+    Budget,
+    LatencySettings,
+    Proxies,
+    Sampler,
+    Start,
+    bounds,
+    check_bounds,
+    check_known,
+)
 from .space import BASE, Space
 
 Keep = Literal["front", "best", "all", "none"]
@@ -31,6 +43,7 @@ class Contents(BaseModel):
     recipe: dict[str, Any]  # every setting
     data: str  # what tells data sets apart: `study_data.data_identity`
     table: str = ""  # of predicted latencies: the hash of its file
+    start: str = ""  # how, and the weights' fingerprint; empty: random weights
 
 
 class Study(BaseModel):
@@ -52,6 +65,7 @@ class Study(BaseModel):
     recipe: str = "quick"
     epochs: int | None = Field(default=None, ge=1)
     overrides: dict[str, Any] = {}
+    start: Start | None = None  # what candidates begin with; random weights where None
     data: str = "shapes"
     size_px: int | None = Field(default=None, ge=1)  # the base's own where it is left out
     latency: LatencySettings = LatencySettings()
@@ -151,6 +165,8 @@ class Study(BaseModel):
                 f"trials: {self.trials} are fewer than the {len(self.compared)} references that are trained first; "
                 "raise it, or say references: false"
             )
+        if self.start is not None and self.start.source == THEIR_BASE and self.references is False:
+            raise ValueError("start: base: begins with the trained bases, which references: false leaves out")
         if self.sampler.kind in LISTING and self.space.size is None:
             kind = "a grid" if self.sampler.kind == "grid" else "brute force"
             raise ValueError(f"sampler: {kind} needs a finite space; give choices, or a step to each low and high")
@@ -249,6 +265,7 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
             if isinstance(references, bool)
             else tuple(_located(reference, path.parent) for reference in references),
             "recipe": _located(study.recipe, path.parent),
+            "start": started(study.start, path.parent),
             "data": study.data if study.data == SHAPES else _absolute(study.data, beside),
             "latency": study.latency.model_copy(update={"predict": _table(study.latency.predict, path.parent)}),
         }
@@ -284,6 +301,13 @@ def default_folder(study: Study) -> Path:
 def _located(reference: str, beside: Path) -> str:
     """A built-in thing's name as it is; a file by its absolute path."""
     return _absolute(reference, beside) if reference.endswith((".yaml", ".yml")) else reference
+
+
+def started(start: Start | None, beside: Path) -> Start | None:
+    """A start whose run is named by its absolute path."""
+    if start is None or start.source == THEIR_BASE:
+        return start
+    return Start.model_validate({start.how: _absolute(start.source, beside)})
 
 
 def _table(reference: str | None, beside: Path) -> str | None:

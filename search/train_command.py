@@ -78,6 +78,8 @@ def _train(
     choice = select(record, how)
     row = choice.row
     err.print(f"Trial {row.number}, {row.name}: {choice.why}.", markup=False)
+    if record.study.start is not None:
+        err.print("It begins with random weights, as the study's candidates did not: the two AP are not comparable.")
     recipe = full_recipe(trial_run(record, row), epochs)
     target = folder or place_of(record, row, epochs)
     dataset, where = finals_data(record, data), str(find_device(device))

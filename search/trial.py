@@ -1,6 +1,7 @@
 """One trial's work, from a counted candidate to its results: measure, check, train. It knows nothing of storages."""
 
 import math
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from ..trainer.data.records import Dataset
 from ..trainer.interruption import TimeUp
 from ..trainer.recipe import Recipe
 from ..trainer.run_folder import EpochRow, RunFacts, RunFolder
+from ..trainer.warm_start import WarmStart
 from .candidates import over_budget
 from .outcomes import SINCE, TIME_LIMIT, Kind, Outcome, failure
 from .study import Study
@@ -41,6 +43,7 @@ class Task:
     figures: Mapping[str, float] = field(default_factory=dict)  # what is known of the candidate
     deadline: float | None = None  # when the work is to be handed back; seconds since the epoch
     limit_s: float | None = None  # that the training of a trial may take
+    start: WarmStart | None = None  # with random weights where None
 
     def document(self) -> dict[str, Any]:
         """As plain data, which `read` makes a task of again."""
@@ -48,6 +51,7 @@ class Task:
             **{name: getattr(self, name) for name in ("number", "device", "threads", "deadline", "limit_s")},
             "folder": str(self.folder),
             "figures": dict(self.figures),
+            "start": None if self.start is None else {"run": str(self.start.run), "how": self.start.how},
             "study": self.study.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(mode="json"),
             "architecture": self.architecture.to_yaml(),
@@ -99,6 +103,8 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
     try:
         for seed, run in runs.items():
             if not _done(run):
+                if run.path != task.folder and not run.state.is_file():  # it died before its first state was saved
+                    shutil.rmtree(run.path, ignore_errors=True)
                 follow(run, dataset)
                 train(
                     task.architecture,
@@ -108,6 +114,7 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
                     seed=seed,
                     device=task.device,
                     on_epoch=told if run.path == task.folder else None,  # whether it is worth it shows in the first
+                    start=task.start,
                     resume=run.state.is_file(),
                     deadline=min((end for end in (task.deadline, own) if end is not None), default=None),
                 )

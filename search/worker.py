@@ -19,7 +19,9 @@ from .leases import BEAT_S, Lease
 from .ledger import Ledger
 from .outcomes import SINCE, Outcome
 from .proxies.ranking import Ranking
+from .settings import THEIR_BASE
 from .standing import INTERRUPTED, Standing
+from .starting import at_start
 from .storages import end_session, patiently
 from .study import Study
 from .trial import OnEpoch, OnFigures, Task
@@ -183,6 +185,8 @@ class Worker:
             for number in gone:
                 self.say(f"trial {number}: was interrupted; goes on now")
             if now.used < self.study.trials and not self._spent(now):
+                if self._awaits_bases(now):
+                    return "wait"
                 if not ledger.exhausted(now) and unfit < UNFIT_IN_A_ROW:
                     return ledger.ask(pulse.lease.name)
                 if (number := ledger.take_up_stopped()) is not None:
@@ -207,6 +211,20 @@ class Worker:
             if left or not now.running or any(map(ledger.lost, now.running)):
                 return
 
+    def _awaits_bases(self, now: Standing) -> bool:
+        """Whether the next trial begins with a trained base, and not all are trained yet.
+
+        Raises:
+            CatscaleError: one never will be.
+        """
+        if self.study.start is None or self.study.start.source != THEIR_BASE or now.reference_is_next:
+            return False
+        missing = self.study.bases.keys() - now.trained_references.keys()
+        if missing and not now.running:
+            why = "; ".join(f"trial {row.number} {row.state}: {row.reason}" for row in now.rows if row.reference)
+            raise CatscaleError(f"{self.study.name}: start: no trained weights of {min(missing)} to begin with: {why}")
+        return bool(missing)
+
     def _spent(self, now: Standing) -> bool:
         """Whether the study's hours of training are used up."""
         bound = self.study.budget.gpu_hours
@@ -223,7 +241,7 @@ class Worker:
             return
         known = {**trial.user_attrs.get("figures", {}), **candidate.figures}
         patiently(ledger.describe, trial, candidate, known)
-        if reason := over_budget(self.study, candidate.figures):
+        if reason := over_budget(self.study, candidate.figures) or self.bases.cannot_grow(candidate):
             patiently(ledger.refuse, trial, reason)
         elif twin := patiently(ledger.twin, candidate):
             patiently(ledger.complete, trial, twin.figures, twin)
@@ -251,10 +269,17 @@ class Worker:
             figures=known,
             deadline=self.deadline,
             limit_s=self.limit_s,
+            start=at_start(self.study, self.folder, self._base_run(ledger, candidate)),
         )
         outcome = self.attempt(task, measured, lambda row: patiently(self.stopper, ledger, trial, row), pulse)
         figures = {name: value for name, value in {**known, **outcome.figures}.items() if name != SINCE}
         patiently(self._note, ledger, trial, replace(outcome, figures=figures))
+
+    def _base_run(self, ledger: Ledger, candidate: Candidate) -> Path | None:
+        """The run of the trained base that a candidate begins with, where it does."""
+        if not candidate.base:
+            return None
+        return self.folder / "trials" / str(patiently(ledger.standing).trained_references[candidate.base])
 
     def _note(self, ledger: Ledger, trial: "Trial", outcome: Outcome) -> None:
         match outcome.kind:

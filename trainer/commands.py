@@ -11,12 +11,11 @@ from ..blocks.errors import InputError
 from .terminal import DeviceOption, bar, columns, device_of, listed, print_header, print_metrics
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..scaler.architecture import Architecture
     from .data.records import Dataset
     from .recipe import Recipe
     from .run_folder import EpochRow
+    from .warm_start import WarmStart
 
 
 def train(
@@ -47,6 +46,9 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run, a folder below runs/train.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder of the run, instead of a name.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Run whose weights to begin with, as far as they fit.")] = None,
+    grow: Annotated[
+        Path | None, typer.Option(help="Run to grow: begin as a larger detector that computes what the run's does.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, from what it saved last.")] = None,
     logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow, wandb, or several, with commas.")] = None,
     pictures: Annotated[bool, typer.Option(help="Draw curves, confusions, labels and batches into the run.")] = True,
@@ -61,12 +63,15 @@ def train(
     from .loggers import logger_names
     from .recipe import load_recipe
     from .run_folder import RUNS, RunFolder, next_folder
+    from .warm_start import WarmStart
 
+    if weights is not None and grow is not None:
+        raise InputError("train: --weights and --grow both say what to begin with; give one")
     if name is not None and folder is not None:
         raise InputError("train: --name and --folder both say where the run goes; give one")
     target = resume or folder or (RUNS / "train" / name if name else next_folder())
     if devices is not None:
-        _launch(devices, target, weights, logger, pictures)
+        _launch(devices, target, logger, pictures)
     fewer = int(batch) if resume and batch and batch.isdecimal() else None
     if resume is not None:
         given = {
@@ -76,7 +81,7 @@ def train(
             "--name": name,
             "--folder": folder,
         }
-        given |= {"--weights": weights, "--amp": amp, "--compile": compile_ or None}
+        given |= {"--weights": weights, "--grow": grow, "--amp": amp, "--compile": compile_ or None}
         if other := [option for option, value in given.items() if value is not None]:
             raise InputError(f"--resume {resume}: goes on as the run began; leave out {', '.join(other)}")
         facts = RunFolder(resume).read_facts()
@@ -93,7 +98,8 @@ def train(
         _profile(arch, data, settings, size, device, profile_steps, batch == "auto")
         return
     loggers, fit_batch, again = logger_names(logger), batch == "auto", resume is not None
-    _train(arch, data, settings, target, size, device, seed or 0, weights, again, fit_batch, fewer, loggers, pictures)
+    start = WarmStart(weights) if weights else WarmStart(grow, "grow") if grow else None
+    _train(arch, data, settings, target, size, device, seed or 0, start, again, fit_batch, fewer, loggers, pictures)
 
 
 def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_: bool) -> dict[str, object] | None:
@@ -104,7 +110,7 @@ def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_
     return {key: value for key, value in given.items() if value is not None} or None
 
 
-def _launch(devices: str, target: Path, weights: Path | None, logger: str | None, pictures: bool) -> None:
+def _launch(devices: str, target: Path, logger: str | None, pictures: bool) -> None:
     """Run this command once more for each device, and end as they do."""
     from .launch import launch
 
@@ -137,7 +143,7 @@ def _train(
     size: int | None,
     device: str,
     seed: int,
-    weights: Path | None,
+    start: "WarmStart | None",
     resume: bool,
     fit_batch: bool,
     fewer: int | None,
@@ -155,44 +161,37 @@ def _train(
         size_from_environment,
         under_torchrun,
     )
-    from .run_folder import RunFolder, load_run
+    from .run_folder import RunFolder
 
     base = load(ref)
     size = base.size if size is None else size
     check_training_size(size, base)
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
+    if start is not None:
+        arch = start.with_anchors(arch)
     # The training asks the same; here the answer comes before torch is loaded and anything is printed.
     run = RunFolder(folder)
-    if resume and not run.state.is_file() and (began := run.read_facts().weights):
-        weights = Path(began)
-    if weights is not None:
-        RunFolder(weights).trained_weights("best")
     if fit_batch and size_from_environment() > 1:
         raise InputError("--batch auto: looks at one process alone; give a number for several")
     if rank_from_environment():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 one process speaks for all
         loggers, pictures = [], False
     else:
-        check_training(arch, dataset, recipe, run, seed=seed, device=device, size_px=size, resume=resume)
+        check_training(arch, dataset, recipe, run, seed=seed, device=device, size_px=size, start=start, resume=resume)
         for warning in leak_warnings(dataset):
             typer.echo(f"warning: {warning}", err=True)
-    if not resume:  # a run has its anchors in its architecture
+    if start is not None and start.how == "grow":
+        typer.echo(f"{arch.name}: anchors of {start.run}, whose detector grows")
+    elif not resume:  # a run has its anchors in its architecture
         arch = _anchored(arch, dataset, recipe, size, seed)
     device = device_of(device)
 
-    from ..scaler.transfer import transfer
     from .distributed import Bereft
     from .interruption import Interrupted
     from .launch import BEREFT, SHORT_OF_MEMORY
     from .loop import train as run_training
     from .memory_limits import ShortOfMemory
-
-    start = None if weights is None else load_run(weights).model
-
-    def initialise(model: "nn.Module") -> None:
-        if start is not None:
-            typer.echo(f"{weights}: {transfer(model, start)}")
 
     print_header(device)
     if arch.classes != base.classes:
@@ -234,8 +233,7 @@ def _train(
                 on_epoch=epoch_line,
                 on_batch=progress,
                 on_event=lambda event: typer.echo(event, err=True),
-                initialise=initialise,
-                weights=str(weights or ""),
+                start=start,
                 resume=resume,
                 batch=fewer,
             )

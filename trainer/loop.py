@@ -21,6 +21,7 @@ from .recipe import Recipe
 from .run_folder import EpochRow, RunFacts, RunFolder, ended
 from .threads import sharing_cores
 from .training import Training
+from .warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ def train(
     on_epoch: Callable[[EpochRow], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
     on_event: Callable[[str], None] | None = None,
-    initialise: Callable[[torch.nn.Module], object] | None = None,
-    weights: str = "",
+    start: WarmStart | None = None,
     resume: bool = False,
     batch: int | None = None,
     deadline: float | None = None,
@@ -73,9 +73,9 @@ def train(
         size_px: side of the square input; the architecture's own where None.
         on_epoch: called after each epoch's evaluation and checkpoint; what it raises stops the training.
         on_batch: called after each batch with how many of how many are done.
-        on_event: told in a sentence what is out of the ordinary: weights taken back, a smaller batch, an early end.
-        initialise: called with the fresh model, to put weights into it.
-        weights: where `initialise` has them from, for `run.json`.
+        on_event: told in a sentence what is out of the ordinary: weights that came over, weights taken back, a smaller
+            batch, an early end.
+        start: what to begin with in place of random weights; a run that is resumed has begun already.
         resume: go on in `folder`. A recipe with more epochs extends the run, whose schedule is then that of the new
             number of epochs; nothing else may differ but the patience.
         batch: images in a forward pass where memory allows fewer than the recipe's; as many make an optimiser step.
@@ -98,14 +98,16 @@ def train(
         checked = None
         if world.chief:
             checked = check_training(
-                arch, dataset, recipe, run, seed=seed, device=str(device), size_px=size_px, resume=resume
+                arch, dataset, recipe, run, seed=seed, device=str(device), size_px=size_px, start=start, resume=resume
             )
         facts: RunFacts = world.told(checked)
         before = run.read_facts() if resume else facts
+        start = None if facts.start is None else WarmStart(Path(facts.start.run), facts.start.how)
         tell = on_event if on_event and world.chief else _ignore
 
         def begin(batch: int, resume: bool) -> Training:
             settings = recipe if batch == recipe.batch else with_batch(recipe, batch)
+            goes_on = resume and run.state.is_file()
             begun = Training(
                 arch,
                 dataset,
@@ -117,17 +119,20 @@ def train(
                 world=world,
                 request=request,
                 tell=tell,
-                initialise=initialise,
+                start=None if goes_on else start,
             )
-            if resume and run.state.is_file():
+            if goes_on:
                 begun.restore(load_state(run.state))
                 begun.kept = before.epochs if before.status == "complete" else 0
             return begun
 
-        start = before.weights if resume else weights
         # What a resumed run had to go down to holds.
-        facts = replace(facts, weights=start, batch=checked_batch(batch or before.batch or recipe.batch, recipe))
+        facts = replace(facts, batch=checked_batch(batch or before.batch or recipe.batch, recipe))
         training = begin(facts.batch, resume)
+        if start is not None and facts.start is not None and (carried := training.step.carried):
+            tell(f"{facts.start.run}: {carried.words}{start.other_classes(dataset.classes)}")
+            began = replace(facts.start, parameters=carried.parameters, carried=carried.carried)
+            facts = replace(facts, start=began)
         if world.chief:
             run.write_settings(arch, recipe)
         result = _run(training, begin, run, facts, world, on_epoch, on_batch, tell)

@@ -1,12 +1,15 @@
 """What must fit before a training starts: architecture, data, recipe, run folder. No torch: mistakes show at once."""
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture, check_size
 from .data.records import Dataset
 from .recipe import Recipe
-from .run_folder import RunFacts, RunFolder, versions
+from .run_folder import RunFacts, RunFolder, StartFacts, versions
+from .warm_start import WarmStart
 
 
 def check_training(
@@ -18,6 +21,7 @@ def check_training(
     seed: int,
     device: str,
     size_px: int,
+    start: WarmStart | None,
     resume: bool,
 ) -> RunFacts:
     """Hold all that a training is given against each other, and say what its `run.json` begins with.
@@ -39,9 +43,9 @@ def check_training(
     )
     if resume:
         _check_resume(run, facts, recipe)
-    else:
-        run.refuse_if_taken()
-    return facts
+        return replace(facts, start=_start_of(run, arch))
+    run.refuse_if_taken()
+    return facts if start is None else replace(facts, start=start.check(arch, dataset.classes))
 
 
 def rank_from_environment() -> int:
@@ -86,6 +90,17 @@ def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
     for name in ("train", "val"):
         if not any((~image.crowd).any() for image in dataset.split(name).images):
             raise InputError(f"{dataset.source}: split {name!r} has no objects: nothing to learn or to measure")
+
+
+def _start_of(run: RunFolder, arch: Architecture) -> StartFacts | None:
+    """What a run began with; it is there to begin with once more where no state has been saved since."""
+    facts = run.read_facts()
+    if facts.start is None or run.state.is_file():
+        return facts.start
+    now = WarmStart(Path(facts.start.run), facts.start.how).check(arch, facts.classes)
+    if facts.start.weights not in ("", now.weights):
+        raise InputError(f"{run.path}: cannot begin once more: {now.run} has other weights by now; begin another run")
+    return now
 
 
 def _check_resume(run: RunFolder, wanted: RunFacts, recipe: Recipe) -> None:

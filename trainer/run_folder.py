@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 Status = Literal["running", "stopped", "complete", "diverged"]
 Which = Literal["best", "last"]
+How = Literal["overlap", "grow"]  # weights come over: `warm_start.WarmStart` says it
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ class EpochRow:
 
 
 @dataclass(frozen=True)
+class StartFacts:
+    """What a run began with in place of random weights."""
+
+    run: str  # whose weights they are
+    how: How
+    fingerprint: str = ""  # of its architecture
+    weights: str = ""  # SHA-256 of the file; neither was noted by earlier versions
+    parameters: int = 0  # of the model that begins
+    carried: int = 0  # of these, elements that came over
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """`run.json`: what a run was, beside its architecture and its recipe."""
 
@@ -72,7 +85,7 @@ class RunFacts:
     ap: float = 0.0  # of the best epoch
     ap50: float = 0.0
     seconds: float = 0.0
-    weights: str = ""  # run that its first weights are from
+    start: StartFacts | None = None  # None: random weights
     batch: int = 0  # images in a forward pass; fewer than the recipe's where memory was short
 
 
@@ -152,6 +165,8 @@ class RunFolder:
             document = json.loads(read_text(self.facts))
         except ValueError as error:
             raise InputError(f"{self.facts}: not valid JSON: {error}") from error
+        if isinstance(document, dict) and (run := document.pop("weights", "")):  # as earlier versions wrote it
+            document["start"] = {"run": run, "how": "overlap"}
         return parse(RunFacts, document, str(self.facts))
 
     def read_metrics(self) -> list[EpochRow]:

@@ -1,10 +1,10 @@
 """A training step in its parts: forward, loss, backward, and the update of weights and average."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..blocks.errors import CatscaleError
 from ..scaler.architecture import Architecture
@@ -17,6 +17,7 @@ from .loss import Loss, LossParts
 from .optimiser import Settings, make_optimiser, parameter_groups
 from .precision import halve_backward, precision
 from .recipe import Recipe
+from .warm_start import WarmStart
 
 
 class NotCompiled(CatscaleError):
@@ -32,7 +33,7 @@ class Stepper:
         device: where it computes.
         size_px: side of the square input.
         world: the processes that share each batch.
-        initialise: called with the fresh model, to put weights into it.
+        start: what the fresh model begins with in place of random weights.
     """
 
     def __init__(
@@ -43,13 +44,12 @@ class Stepper:
         device: torch.device,
         size_px: int,
         world: World | None = None,
-        initialise: Callable[[nn.Module], object] | None = None,
+        start: WarmStart | None = None,
     ) -> None:
         self.recipe, self.device, self.world = recipe, device, world or World()
         # Channels last is faster on CPUs too (`make bench`).
         self.model = build(arch).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if initialise:
-            initialise(self.model)
+        self.carried = start and start.put(self.model)
         self.groups = tuple(name for name, parameters in parameter_groups(self.model).items() if parameters)
         self.optimiser = make_optimiser(self.model, recipe)
         self.loss = Loss(Head.of(arch), classes=arch.classes, size_px=size_px, recipe=recipe)

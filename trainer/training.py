@@ -25,6 +25,7 @@ from .optimiser import Schedule
 from .recipe import Recipe
 from .run_folder import EpochRow, RunFolder
 from .step import Stepper
+from .warm_start import WarmStart
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Training:
         world: World,
         request: Request,
         tell: Callable[[str], None],
-        initialise: Callable[[torch.nn.Module], object] | None,
+        start: WarmStart | None,
     ) -> None:
         self.arch, self.dataset, self.recipe, self.run = arch, dataset, recipe, run
         self.seed, self.device, self.size_px = seed, device, size_px
@@ -68,7 +69,7 @@ class Training:
         if self.images % recipe.batch and self.images % recipe.batch < world.size:
             self.batches -= 1  # not one image for each process
         torch.manual_seed(seed)
-        self.step = Stepper(arch, recipe, device=device, size_px=size_px, world=world, initialise=initialise)
+        self.step = Stepper(arch, recipe, device=device, size_px=size_px, world=world, start=start)
         self.schedule = Schedule(recipe, self.batches)
         self.kept = 0  # epochs of a run that was complete and is extended
 

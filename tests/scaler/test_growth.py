@@ -5,7 +5,8 @@ from typing import Any
 import catscale
 import pytest
 import torch
-from catscale.scaler.growth import GrowthError, grow
+from catscale.scaler.growth import grow
+from catscale.scaler.growth_plan import GrowthError, plan_growth
 
 from .trained_alike import trained_alike
 
@@ -67,15 +68,28 @@ def test_an_equal_model_takes_over_everything() -> None:
     assert all(torch.equal(value, same.state_dict()[name]) for name, value in base.state_dict().items())
 
 
-def test_a_grown_model_learns_in_its_new_parts() -> None:
-    base, larger = (catscale.build(narrow("yolov7-tiny").scale(extend=groups)) for groups in (1, 2))
+@pytest.mark.parametrize(
+    ("name", "scalings"),
+    [
+        ("yolov7-tiny", {"compound": 1.5}),  # columns that begin at zero
+        ("yolov7-tiny", {"extend": 2, "rep": "planned", "width": 1.5}),  # batch norms that do
+        ("yolor-p6", {"depth": {"backbone": 2}}),  # residual units
+    ],
+)
+def test_a_grown_model_learns_in_all_of_its_new_parts(name: str, scalings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    base, larger = catscale.build(narrow(name)), catscale.build(narrow(name).scale(**scalings))
     trained_alike(base)
-    assert grow(larger, base).silenced > 0
-    torch.stack([raw.square().mean() for raw in outputs(larger.train(), torch.rand(2, 3, 64, 64))]).sum().backward()
-    gain = larger.get_parameter("backbone.p3.elan.group2.out.norm.weight")
-    assert gain.grad is not None
-    assert gain.abs().sum() == 0
-    assert gain.grad.abs().sum() > 0
+    grow(larger, base)
+    learning = torch.optim.SGD(larger.train().parameters(), lr=1e-3)
+    idle = []
+    for _ in range(2):  # behind what begins at zero, from the second step on
+        learning.zero_grad()
+        torch.stack([(raw - 1).square().mean() for raw in outputs(larger, torch.rand(2, 3, 128, 128))]).sum().backward()
+        learning.step()
+        idle.append([key for key, value in larger.named_parameters() if value.grad is None or not value.grad.any()])
+    assert idle[0]
+    assert idle[1] == []
 
 
 @pytest.mark.parametrize(
@@ -97,6 +111,7 @@ def test_what_is_no_growth_is_refused_with_its_layer(name: str, scalings: dict[s
     assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
 
 
-def test_other_classes_are_refused() -> None:
-    with pytest.raises(GrowthError, match="predicts other anchors or classes"):
-        grow(catscale.build(narrow("yolov7-tiny").replace(classes=4)), catscale.build(narrow("yolov7-tiny")))
+@pytest.mark.parametrize("facts", [{"classes": 4}, {"anchors": (((10, 13),) * 3,) * 3}])
+def test_other_classes_and_anchors_are_refused(facts: dict[str, Any]) -> None:
+    with pytest.raises(GrowthError, match=r"detect\.lead\.p3: predicts other anchors or classes than the base's"):
+        plan_growth(narrow("yolov7-tiny").replace(**facts), narrow("yolov7-tiny"))

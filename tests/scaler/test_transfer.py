@@ -76,7 +76,7 @@ def test_training_begins_with_the_weights_of_a_run(cli: Any, tmp_path: Path) -> 
     command = ["train", "base.yaml", "--data", "shapes", "--recipe", "quick", "--epochs", "1", "--size", "64"]
     done = cli(*command, "--weights", "base", "--folder", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "base: " in done.stdout
-    assert "parameters transferred" in done.stdout
+    assert "base: " in done.stderr
+    assert "parameters transferred" in done.stderr
     absent = cli(*command, "--weights", "nowhere", "--folder", "other", cwd=tmp_path)
     assert (absent.returncode, absent.stderr.strip()) == (2, "error: nowhere: no such run folder")
