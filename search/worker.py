@@ -85,6 +85,13 @@ class Pulse:
         return self.until is not None and time.time() >= self.until
 
     def _beat(self) -> None:
+        try:
+            self._beat_on()
+        except CatscaleError:  # the storage stays away, as the work itself finds and says
+            self.asked = True
+        end_session(self.ledger.storage)
+
+    def _beat_on(self) -> None:
         beaten = 0.0
         while not self._over.wait(LOOK_S):
             self.asked = self.asked or self.orphaned() or patiently(self.ledger.asked_to_stop, self.run)
@@ -97,7 +104,6 @@ class Pulse:
             self.lease.beat()
             if (trial := self.trial) is not None and not patiently(self.ledger.beat, trial):
                 self.lost = self.trial == trial
-        end_session(self.ledger.storage)
 
     def _look_ahead(self) -> None:
         """Tell anew how long the hours of training last, as others begin and end."""
