@@ -12,7 +12,7 @@ where a constraint is active.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 from catscale.search.replay import Problem, Strategy, Trace, replay
@@ -37,7 +37,8 @@ def compare(
     strategies = [*BASELINES, *ours]
     work = [(strategy, seed) for strategy in strategies for seed in range(REPEATS)]
     one = delayed(replayed)
-    found: list[Any] = Parallel(n_jobs=os.cpu_count())(one(problem, strategy, budget, seed) for strategy, seed in work)
+    done = Parallel(n_jobs=os.cpu_count())(one(problem, strategy, budget, seed) for strategy, seed in work)
+    found = cast(list[Trace], done)
     traces = {it: [trace for (own, _), trace in zip(work, found, strict=True) if own == it] for it in strategies}
     print(f"\n{', '.join(objectives)}; {dict(constraints) or 'no constraint'}: {len(problem.fitting)} candidates fit")
     print(COLUMNS.format("strategy", "budget", "±", "reached", "× less", "95 % interval", "trained", "stopped"))
