@@ -36,8 +36,11 @@ def zoo(
 def report(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies, or their files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("report"),
+    images: Annotated[
+        int, typer.Option(min=0, max=16, help="Validation images that each detector's predictions are shown on.")
+    ] = 3,
 ) -> None:
-    """Draw the Pareto fronts of studies: PNG, SVG, CSV, Markdown, and one index.html that opens by itself.
+    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
 
     Example: catscale report runs/search/quickstart -o report/
     """
@@ -47,7 +50,7 @@ def report(
 
     from .page import write_report
 
-    for remark in write_report(records, output):
+    for remark in write_report(records, output, images):
         err.print(f"note: {remark}", markup=False)
     out.print(f"Report written to {output / 'index.html'}", markup=False)
 

@@ -1,8 +1,6 @@
 """Reports of studies that are only files: no training is needed to draw one."""
 
-import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,66 +10,14 @@ import pandas as pd
 import pytest
 from catscale.blocks.errors import InputError
 from catscale.reports.frames import curves_frame, front_frame, markdown, pairs, trials_frame
-from catscale.reports.page import inline_svg, write_report
-from catscale.search.rows import Row, write_rows
+from catscale.reports.page import write_report
+from catscale.reports.pictures import inline_svg
+from catscale.search.rows import Row
 from catscale.search.status import StudyRecord, read_study
-from catscale.search.stored_study import write_study
-from catscale.search.study import Study
+
+from .conftest import ROWS, Make, make_study
 
 SVG = "{http://www.w3.org/2000/svg}"
-HEADER = "epoch,box,obj,cls,lr,instances,skipped,ap,ap50,ap75,train_seconds,val_seconds\n"
-
-
-def known(ap: float, gflops: float, params: float, seconds: float) -> dict[str, float]:
-    return {"ap": ap, "gflops": gflops, "params": params, "seconds": seconds}
-
-
-ROWS = [
-    Row(0, "complete", reference="tiny", figures=known(0.30, 2.0, 2e6, 9), name="tiny"),
-    Row(1, "complete", values={"width": 0.5}, figures=known(0.35, 1.5, 1e6, 8), name="a"),
-    Row(2, "complete", values={"width": 0.2}, figures=known(0.10, 0.5, 3e5, 7), name="b"),
-    Row(3, "complete", values={"width": 0.3}, figures=known(0.09, 0.9, 5e5, 7), name="c"),
-    Row(4, "refused", "over budget: <params> & more", values={"width": 2.0}, figures={"gflops": 9.0}, name="d"),
-    Row(5, "failed", "out of memory", values={"width": 1.5}, figures={"gflops": 3.0}, name="e"),
-    Row(6, "complete", "the same detector as trial 2: its result is reused", values={"width": 0.21},
-        figures=known(0.10, 0.5, 3e5, 7), name="b", same_as=2),
-]  # fmt: skip
-
-Make = Callable[..., Path]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """Write a study's folder, with a learning curve for each complete trial."""
-
-    def make(
-        rows: list[Row] = ROWS, objectives: Any = ("ap", "gflops"), name: str = "small", device: str = "CPU"
-    ) -> Path:
-        study = Study.model_validate(
-            {
-                "name": name,
-                "question": "Does <b>it</b> work?",
-                "base": "yolov7-tiny",
-                "space": {"width": {"low": 0.1, "high": 2.0}},
-                "objectives": objectives,
-                "trials": 8,
-            }
-        )
-        folder = tmp_path / "studies" / name
-        write_study(study, folder / "study.yaml")
-        write_rows(folder / "trials.csv", study, rows)
-        session = {"device": device, "cores": 2, "threads": 2, "platform": "Linux", "versions": {"torch": "2"},
-                   "command": "catscale search run small.yaml", "started": "2026-01-01"}  # fmt: skip
-        (folder / "hardware.json").write_text(json.dumps({"sessions": [session]}))
-        for row in rows:
-            if row.state == "complete" and row.same_as is None:
-                run = folder / "trials" / str(row.number)
-                run.mkdir(parents=True)
-                lines = [f"{e},1,1,1,0.01,9,0,{row.figures['ap'] * e / 3},0.2,0.1,2,1\n" for e in (1, 2, 3)]
-                (run / "results.csv").write_text(HEADER + "".join(lines))
-        return folder
-
-    return make
 
 
 class Page(HTMLParser):
@@ -120,16 +66,31 @@ def page_of(output: Path) -> Page:
     return Page((output / "index.html").read_text())
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of `ROWS`, which no test changes."""
+    place = tmp_path_factory.mktemp("report")
+    write_report([read_study(make_study(place, ROWS))], place / "out")
+    return place / "out"
+
+
 def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_path: Path) -> None:
     result = cli("report", make(), "-o", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "index.html",
+        "small-curves.pdf",
         "small-curves.png",
         "small-curves.svg",
+        "small-front-ap-gflops.pdf",
         "small-front-ap-gflops.png",
         "small-front-ap-gflops.svg",
+        "small-front.csv",
+        "small-front.md",
+        "small-parallel.pdf",
+        "small-parallel.png",
+        "small-parallel.svg",
         "small-trials.csv",
         "small-trials.md",
     ]
@@ -149,16 +110,15 @@ def test_measured_latencies_are_drawn_with_their_spread(make: Make, tmp_path: Pa
     assert "Latencies of 2 detectors with spread." in (tmp_path / "index.html").read_text()
 
 
-def test_the_page_is_whole_and_needs_nothing_else(make: Make, tmp_path: Path) -> None:
-    write_report([read_study(make())], tmp_path / "out")
-    page = page_of(tmp_path / "out")
+def test_the_page_is_whole_and_needs_nothing_else(report: Path) -> None:
+    page = page_of(report)
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
     assert not [link for link in page.links if "://" in link]
     for link in page.links:
         target = link.removeprefix("#")
-        assert target in page.ids if link.startswith("#") else (tmp_path / "out" / link).is_file(), link
-    assert (tmp_path / "out" / "index.html").stat().st_size < 200_000
+        assert target in page.ids if link.startswith("#") else (report / link).is_file(), link
+    assert (report / "index.html").stat().st_size < 200_000
     assert any("AP against FLOPs of 4 trained detectors. On the Pareto front: trials 2, 1." in a for a in page.labels)
 
 
@@ -168,7 +128,7 @@ def test_the_page_is_whole_and_needs_nothing_else(make: Make, tmp_path: Path) ->
         "Small-scale: not COCO results.",
         "Does <b>it</b> work?",  # as text: what a study file says is never markup
         "4 of 8 trials trained; 1 refused; 1 failed; 1 repeated; 2 on the Pareto front; 31 s of training.",
-        "The base tiny is dominated by trial 1.",
+        "The reference tiny is dominated by trial 1.",
         "over budget: <params> & more",
         "out of memory",
         "as 2",
@@ -176,36 +136,31 @@ def test_the_page_is_whole_and_needs_nothing_else(make: Make, tmp_path: Path) ->
         "objectives: {ap: maximize, gflops: minimize}",
     ],
 )
-def test_the_page_says(make: Make, tmp_path: Path, words: str) -> None:
-    write_report([read_study(make())], tmp_path / "out")
-    assert words in page_of(tmp_path / "out").text
+def test_the_page_says(report: Path, words: str) -> None:
+    assert words in page_of(report).text
 
 
-def test_figures_are_well_formed_and_say_which_way_is_better(make: Make, tmp_path: Path) -> None:
-    write_report([read_study(make())], tmp_path / "out")
-    tree = ET.parse(tmp_path / "out" / "small-front-ap-gflops.svg")
+def test_figures_are_well_formed_and_say_which_way_is_better(report: Path) -> None:
+    tree = ET.parse(report / "small-front-ap-gflops.svg")
     texts = {"".join(text.itertext()).strip() for text in tree.iter(f"{SVG}text")}
     assert {"FLOPs (G, paper's convention) · less is better", "AP · more is better"} <= texts
-    assert {"1", "2", "0 tiny", "dominated", "Pareto front", "base", "refused (1, 1 further right)"} <= texts
+    assert {"1", "2", "0 tiny", "dominated", "Pareto front", "reference", "refused (1, 1 further right)"} <= texts
     assert not {"3", "5"} & texts
-    assert (tmp_path / "out" / "small-front-ap-gflops.png").read_bytes().startswith(b"\x89PNG")
+    assert (report / "small-front-ap-gflops.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_study_is_the_same_bytes(make: Make, tmp_path: Path) -> None:
-    record = read_study(make())
-    for out in ("a", "b"):
-        write_report([record], tmp_path / out)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+def test_the_same_study_is_the_same_bytes(report: Path, make: Make, tmp_path: Path) -> None:
+    write_report([read_study(make())], tmp_path / "again")
+    for path in report.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
-def test_the_tables_hold_every_trial(make: Make, tmp_path: Path) -> None:
-    write_report([read_study(make())], tmp_path / "out")
-    frame = pd.read_csv(tmp_path / "out" / "small-trials.csv", index_col="number")
+def test_the_tables_hold_every_trial(report: Path) -> None:
+    frame = pd.read_csv(report / "small-trials.csv", index_col="number")
     assert frame["state"].tolist() == [row.state for row in ROWS]
     assert frame.query("on_front").index.tolist() == [1, 2]
     assert frame["gflops"].tolist()[:4] == [2.0, 1.5, 0.5, 0.9]
-    lines = (tmp_path / "out" / "small-trials.md").read_text().splitlines()
+    lines = (report / "small-trials.md").read_text().splitlines()
     assert len(lines) == 2 + len(ROWS)
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 

@@ -1,0 +1,40 @@
+"""The front's detectors side by side: what they give and cost, how efficiently, and against the base."""
+
+from collections.abc import Iterable
+
+from ...scaler.documents import write_text
+from ..comparison import comparison_frame
+from ..frames import markdown
+from ..trial_table import comparison_table
+from .material import Material, Section
+
+
+def front_table(material: Material) -> Section | None:
+    """The table, and its files; nothing where there is no front."""
+    if not material.front:
+        return None
+    extra = [row for row in material.results if row.reference and row not in material.front]
+    frame = comparison_frame(material.record, [*material.front, *extra])
+    stem = material.output / f"{material.stem}-front"
+    write_text(stem.with_name(f"{stem.name}.csv"), frame.to_csv(lineterminator="\n"))
+    write_text(stem.with_name(f"{stem.name}.md"), markdown(frame))
+    words = "On the Pareto front, cheapest first" + ("; below it, the references that are not." if extra else ".")
+    if "base" in frame:
+        words += " Δ: against the reference that a trial is a scaling of."
+    words += spread_words(frame.columns)
+    content = {
+        "table": comparison_table(material.record, frame),
+        "caption": words,
+        "files": [f"{stem.name}.{kind}" for kind in ("csv", "md")],
+    }
+    return Section("front-table", "The front in numbers", "front_table.html.j2", content)
+
+
+def spread_words(columns: Iterable[str]) -> str:
+    """What stands behind ±, for a caption."""
+    meanings = {
+        "ap_spread": "of AP the standard deviation over seeds",
+        "latency_iqr_ms": "of latency half its interquartile range",
+    }
+    known = [words for name, words in meanings.items() if name in columns]
+    return f" ±: {'; '.join(known)}." if known else ""

@@ -1,0 +1,83 @@
+"""What every section of a report draws from: the study, read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...search.pareto import knee
+from ...search.rows import Row, comparable
+from ...search.status import StudyRecord
+from ..frames import curves_frame, trials_frame
+
+SHOWN = 12  # members of a front that have a section of their own
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its content is what its template shows."""
+
+    name: str  # of its id
+    title: str
+    template: str
+    content: Mapping[str, Any]
+    remarks: Sequence[str] = field(default=())  # what is missing: said in the page, and on the terminal
+
+
+@dataclass(frozen=True)
+class Material:
+    """A study as it was read, for all sections of its report."""
+
+    record: StudyRecord
+    stem: str  # what its files and ids begin with
+    output: Path  # folder of the report
+    images: int  # that predictions are shown on
+
+    @cached_property
+    def results(self) -> list[Row]:
+        """Trials with a result of their own."""
+        return comparable(self.record.rows)
+
+    @cached_property
+    def front(self) -> list[Row]:
+        return self.record.front
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        return trials_frame(self.record)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        return curves_frame(self.record)
+
+    @cached_property
+    def shown(self) -> list[Row]:
+        """Trials with a section: the front's (of a long one its ends, its knee and some between), and references."""
+        members = self.front
+        if len(members) > SHOWN:
+            kept = {int(place) for place in np.linspace(0, len(members) - 1, SHOWN - 1).round()}
+            members = [members[place] for place in sorted(kept | {self._knee})]
+        numbers = {row.number for row in members}
+        return [*members, *(row for row in self.results if row.reference and row.number not in numbers)]
+
+    def curve(self, row: Row) -> pd.DataFrame | None:
+        """The learning curve that a trial has, or took over."""
+        return self._curves.get(row.number if row.same_as is None else row.same_as)
+
+    def anchor(self, row: Row) -> str:
+        """The id of a trial's section."""
+        return f"{self.stem}-trial-{row.number}"
+
+    @cached_property
+    def _curves(self) -> dict[int, pd.DataFrame]:
+        return {int(str(number)): curve for number, curve in self.curves.groupby("number")}
+
+    @cached_property
+    def _knee(self) -> int:
+        names = self.record.study.objectives
+        points = [[row.figures[name] for name in names] for row in self.front]
+        return knee(points, list(names.values()))

@@ -1,0 +1,33 @@
+"""Where a study's figures come from: the study's file, the machine, versions and the commands."""
+
+import json
+from typing import Any
+
+from ...blocks.errors import InputError
+from ...scaler.documents import read_text
+from ...search.status import StudyRecord
+from .material import Material, Section
+
+
+def origin(material: Material) -> Section:
+    """All that it takes to repeat the study."""
+    sessions = machine(material.record)
+    remarks = [] if sessions else ["no hardware.json: machine, versions and command were not noted"]
+    content = {"definition": read_text(material.record.folder / "study.yaml"), "sessions": sessions}
+    return Section("origin", "Where and how", "origin.html.j2", content, remarks if material.record.rows else [])
+
+
+def machine(record: StudyRecord) -> list[dict[str, Any]]:
+    """The sessions that a study was run in, as `hardware.json` has them; none where it is not there.
+
+    Raises:
+        InputError: the file is not what a study writes.
+    """
+    path = record.folder / "hardware.json"
+    try:
+        sessions = json.loads(read_text(path))["sessions"] if path.is_file() else []
+        if any(not isinstance(session["device"], str) or not session["versions"] for session in sessions):
+            raise ValueError("a session has no device or no versions")
+        return sessions
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is not what catscale search run writes: {error}") from error
