@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,18 +16,21 @@ from ..search.status import StudyRecord
 TAKEN = ("ap", "ap_spread", "ap50", "params", "gflops", "activations", "latency_ms", "latency_iqr_ms")
 SIZES = ("ap_small", "ap_medium", "ap_large")  # COCO's: up to 32 px, up to 96 px, and larger
 RELATIVE = ("params", "gflops", "latency_ms")
+SURE = ("ap_low", "ap_high", "front_probability")
 LAST = ("ap50", "activations")  # what is asked for least stands where a wide table may be cut off
 
 
-def comparison_frame(record: StudyRecord, rows: Sequence[Row]) -> pd.DataFrame:
+def comparison_frame(record: StudyRecord, rows: Sequence[Row], uncertainty: pd.DataFrame | None = None) -> pd.DataFrame:
     """A line for each trial, by number, in the order given; columns that would be empty are left out.
 
     `ap_small` … are of the run's own evaluation, where there is one. `ap_per_mparams` and `ap_per_ms` are AP for each
-    million parameters and each millisecond. `base` is the trial that the line is compared with: `ap_gain` is the
+    million parameters and each millisecond. `ap_low`, `ap_high` and `front_probability` are those of
+    `uncertainty_frame`. `base` is the trial that the line is compared with: `ap_gain` is the
     difference of AP, `params_change` … the relative change (-0.25: a quarter less).
     """
     names = parameter_columns(record.study)
-    lines = [_line(record, row, names) for row in rows]
+    known: dict[Any, dict[Any, Any]] = {} if uncertainty is None else uncertainty.to_dict("index")
+    lines = [_line(record, row, names, known.get(row.number, {})) for row in rows]
     columns = dict.fromkeys(name for line in lines for name in line)
     frame = pd.DataFrame(lines, columns=["number", *(name for name in columns if name != "number")])
     return frame.set_index("number").dropna(axis="columns", how="all")
@@ -42,20 +45,24 @@ def base_of(record: StudyRecord, row: Row) -> Row | None:
     return bases[0] if len(bases) == 1 and len(record.study.base) == 1 else None
 
 
-def _line(record: StudyRecord, row: Row, names: Sequence[str]) -> dict[str, Any]:
+def _line(record: StudyRecord, row: Row, names: Sequence[str], sure: Mapping[Any, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {"number": row.number, "name": row.name}
     line |= {name: row.values.get(name) for name in names}
     known = {name: row.figures.get(name, math.nan) for name in TAKEN}
     last = {name: known.pop(name) for name in LAST}
-    line |= {"ap": known.pop("ap"), "ap_spread": known.pop("ap_spread"), **_sizes(record, row), **known}
-    line["ap_per_mparams"] = line["ap"] / (line["params"] / 1e6)
-    line["ap_per_ms"] = line["ap"] / line["latency_ms"]
+    line |= {"ap": known.pop("ap"), "ap_spread": known.pop("ap_spread")}
+    line |= {name: sure.get(name, math.nan) for name in SURE}
+    line |= {**_sizes(record, row), **known}
+    efficiency = {
+        "ap_per_mparams": line["ap"] / (line["params"] / 1e6),
+        "ap_per_ms": line["ap"] / line["latency_ms"],
+    }
     base = base_of(record, row)
     if base is not None and base.number != row.number:
         line["base"] = base.number
         line["ap_gain"] = line["ap"] - base.figures.get("ap", math.nan)
         line |= {f"{name}_change": line[name] / base.figures.get(name, math.nan) - 1 for name in RELATIVE}
-    return line | last
+    return line | efficiency | last
 
 
 def _sizes(record: StudyRecord, row: Row) -> dict[str, float]:

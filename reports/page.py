@@ -17,6 +17,7 @@ from .sections.material import Material, Section
 from .sections.origin import machine, origin
 from .sections.overview import overview
 from .sections.parameters import parameters
+from .sections.progress import progress
 from .sections.trainings import trainings
 from .sections.trials import outcomes, trials
 
@@ -25,6 +26,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     overview,
     fronts,
     front_table,
+    progress,
     parameters,
     trainings,
     candidates,

@@ -26,13 +26,18 @@ HEADINGS |= {
     "ap_per_mparams": "AP / M params",
     "ap_per_ms": "AP / ms",
     "ap_gain": "Δ AP",
+    "ap_low": "AP from",
+    "ap_high": "AP to",
+    "ap_spread": "AP s.d.",
+    "latency_iqr_ms": "Latency IQR ms",
+    "front_probability": "On front",
     **{name: f"AP {name.removeprefix('ap_')}" for name in SIZES},
     **{f"{name}_change": f"Δ {QUANTITIES[name].title.replace('Parameters', 'params')}" for name in RELATIVE},
 }
 DIGITS: dict[str, int] = dict.fromkeys(
     ("ap", "ap50", "ap_spread", "params", "gflops", "ap_gain", "ap_per_mparams", *SIZES), 3
 )
-DIGITS |= {"seconds": 1, "ap_per_ms": 4}
+DIGITS |= {"seconds": 1, "ap_per_ms": 4, "ap_low": 3, "ap_high": 3}
 UNKNOWN = "–"
 
 
@@ -83,7 +88,7 @@ def comparison_table(record: StudyRecord, frame: pd.DataFrame) -> TrialTable:
     """What `comparison_frame` gave, as a table."""
     rows = {row.number: row for row in record.rows}
     members = {row.number for row in record.front}
-    hidden = {"name", "base", *(spread for spread, _ in SPREADS.values())}
+    hidden = {"name", "base", "ap_low", "ap_high", *(spread for spread, _ in SPREADS.values())}
     names = [str(name) for name in frame.columns if name not in hidden]
     parameters = set(parameter_columns(record.study))
     numeric = {name: name not in parameters or all(map(_is_number, frame[name].dropna())) for name in names}
@@ -95,9 +100,22 @@ def comparison_table(record: StudyRecord, frame: pd.DataFrame) -> TrialTable:
     return TrialTable(columns, lines)
 
 
+def in_units(frame: pd.DataFrame) -> pd.DataFrame:
+    """What `comparison_frame` gave, under the tables' headings and in their units, rounded as they are."""
+    shown = {}
+    for name in frame.columns.drop(["name", "base"], errors="ignore"):
+        scale = QUANTITIES[name].scale if name in QUANTITIES else 1.0
+        rounded = name in DIGITS or name in HEADINGS
+        shown[HEADINGS.get(name, name)] = (frame[name] / scale).round(DIGITS.get(name, 2)) if rounded else frame[name]
+    return pd.DataFrame(shown)
+
+
 def spread_cell(name: str, figures: Mapping[Any, Any]) -> str:
-    """A figure, and behind it what it spreads by, where that is known: `4.14 ± 0.06`."""
+    """A figure, and behind it what it spreads by, where that is known: `4.14 ± 0.06`, `0.31 [0.29, 0.34]`."""
     text = cell(name, figures.get(name, math.nan))
+    low, high = figures.get(f"{name}_low", math.nan), figures.get(f"{name}_high", math.nan)
+    if not math.isnan(low):
+        return f"{text} [{cell(name, low)}, {cell(name, high)}]"
     spread, share = SPREADS.get(name, ("", 0.0))
     known = figures.get(spread, math.nan) * share
     return text if math.isnan(known) else f"{text} ± {cell(name, known)}"

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ...scaler.documents import write_text
 from ..comparison import comparison_frame
 from ..frames import markdown
-from ..trial_table import comparison_table
+from ..latex import latex
+from ..trial_table import comparison_table, in_units
 from .material import Material, Section
 
 
@@ -14,18 +15,24 @@ def front_table(material: Material) -> Section | None:
     if not material.front:
         return None
     extra = [row for row in material.results if row.reference and row not in material.front]
-    frame = comparison_frame(material.record, [*material.front, *extra])
+    frame = comparison_frame(material.record, [*material.front, *extra], material.uncertainty)
     stem = material.output / f"{material.stem}-front"
     write_text(stem.with_name(f"{stem.name}.csv"), frame.to_csv(lineterminator="\n"))
     write_text(stem.with_name(f"{stem.name}.md"), markdown(frame))
+    caption = f"Pareto front of the study {material.record.study.name}"
+    write_text(stem.with_name(f"{stem.name}.tex"), latex(in_units(frame), caption, stem.name))
     words = "On the Pareto front, cheapest first" + ("; below it, the references that are not." if extra else ".")
     if "base" in frame:
         words += " Δ: against the reference that a trial is a scaling of."
     words += spread_words(frame.columns)
+    if "ap_low" in frame:
+        words += " In brackets: 95 % of resampled validation images."
+    if "front_probability" in frame:
+        words += " On front: the share of resamples in which a trial is on the front."
     content = {
         "table": comparison_table(material.record, frame),
         "caption": words,
-        "files": [f"{stem.name}.{kind}" for kind in ("csv", "md")],
+        "files": [f"{stem.name}.{kind}" for kind in ("csv", "md", "tex")],
     }
     return Section("front-table", "The front in numbers", "front_table.html.j2", content)
 

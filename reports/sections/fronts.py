@@ -5,7 +5,7 @@ from ...search.rows import Row
 from ..frames import pairs
 from ..front_figure import draw_front
 from ..pictures import Picture, picture
-from ..points import directions, points_frame, spreads_known
+from ..points import directions, points_frame, whiskers
 from .material import Material, Section
 
 
@@ -23,7 +23,7 @@ def fronts(material: Material) -> Section | None:
 
 def _picture(material: Material, x: str, y: str) -> Picture | None:
     record, study = material.record, material.record.study
-    points = points_frame(record, x, y)
+    points = points_frame(record, x, y, material.uncertainty)
     x_title, y_title = QUANTITIES[x].title, QUANTITIES[y].title
     what = f"{y_title} against {x_title}"
     trained = len(points.query("kind in ('front', 'dominated')"))
@@ -41,8 +41,7 @@ def _picture(material: Material, x: str, y: str) -> Picture | None:
     else:
         caption = f"{what}. Numbers are trials; the line joins those that no other trial beats in both."
         alt = f"{alt} On the Pareto front: trials {numbers}."
-    if spreads := spreads_known(points, x, y):
-        caption = f"{caption} Whiskers: {'; '.join(spreads)}."
+    caption += whiskers(points, x, y, material.uncertainty)
     scales = QUANTITIES[x].scale, QUANTITIES[y].scale
     placed = points.dropna(subset=["x", "y"])
     places = dict(zip(placed.index, zip(placed["x"] / scales[0], placed["y"] / scales[1], strict=True), strict=True))

@@ -1,7 +1,7 @@
 """What every section of a report draws from: the study, read once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ...search.pareto import knee
-from ...search.rows import Row, comparable
+from ...search.rows import Row, comparable, front
 from ...search.status import StudyRecord
 from ..frames import curves_frame, trials_frame
+from ..uncertainty import uncertainty_frame
 
+RESAMPLED = 80  # trials whose intervals are known at least, if there are so many
 SHOWN = 12  # members of a front that have a section of their own
 
 
@@ -53,6 +55,25 @@ class Material:
     @cached_property
     def curves(self) -> pd.DataFrame:
         return curves_frame(self.record)
+
+    @cached_property
+    def uncertainty(self) -> pd.DataFrame | None:
+        """Intervals of the results; of very many, those of the best layers, as the others are never on the front."""
+        if not self.results:
+            return None
+        return uncertainty_frame(replace(self.record, rows=self._best))
+
+    @cached_property
+    def _best(self) -> list[Row]:
+        """The front, what would be the front without it, and so on, until there are enough."""
+        left, kept = self.results, []
+        while left and len(kept) < RESAMPLED:
+            layer = {row.number for row in front(self.record.study, left)}
+            if not layer:
+                break
+            kept += [row for row in left if row.number in layer]
+            left = [row for row in left if row.number not in layer]
+        return sorted(kept or left, key=lambda row: row.number)
 
     @cached_property
     def shown(self) -> list[Row]:

@@ -1,25 +1,60 @@
-"""Which values the front's detectors have: parallel coordinates."""
+"""The values that were searched: parallel coordinates, and how much each parameter matters."""
 
+from dataclasses import replace
+
+from ...scaler.documents import write_text
 from ...search.quantities import QUANTITIES
 from ..frames import parallel_frame
+from ..importance import Method, importance_frame
+from ..importance_figure import NAMES, draw_importance
 from ..parallel_figure import draw_parallel
-from ..pictures import picture
+from ..pictures import Picture, picture
 from .material import Material, Section
+
+METHOD: Method = "fanova"
+MANY = 400  # trials of which more tell a forest little, and take long; they are thinned evenly
 
 
 def parameters(material: Material) -> Section | None:
-    """A line for each trial through its parameters and objectives; nothing where there is nothing to compare."""
+    """A line for each trial through its parameters and objectives, then importances; nothing without two trials."""
     frame = parallel_frame(material.record)
     if len(frame) < 2 or len(frame.columns) < 2:
         return None
     members = [row.number for row in material.front]
-    labels = {
-        name: QUANTITIES[name].label if name in material.record.study.objectives else name for name in frame.columns
-    }
+    objectives = material.record.study.objectives
+    labels = {name: QUANTITIES[name].label if name in objectives else name for name in frame.columns}
     figure = draw_parallel(frame, members, labels, f"{material.record.study.name}: parameters and objectives")
-    caption = (
-        f"A line for each of {len(frame)} trials through its parameters, then its objectives; the front's in colour."
-    )
+    caption = f"A line for each of {len(frame)} trials, through its parameters and objectives; the front's in colour."
     alt = f"Parallel coordinates of {len(frame)} trials over {', '.join(frame.columns)}."
     pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption)]
-    return Section("parameters", "Values that were searched", "pictures.html.j2", {"pictures": pictures, "wide": True})
+    important, remarks = _importances(material)
+    content = {"pictures": [*pictures, *important], "wide": True}
+    return Section("parameters", "Values that were searched", "pictures.html.j2", content, remarks)
+
+
+def _importances(material: Material) -> tuple[list[Picture], list[str]]:
+    """A picture for each trained objective, and why there is none."""
+    rows = [row for row in material.results if not row.reference]
+    thinned = rows[:: -(-len(rows) // MANY)]
+    record = replace(material.record, rows=thinned)
+    if len(record.study.space.parameters) < 2:
+        return [], []
+    frame = importance_frame(record, methods=(METHOD,))
+    write_text(material.output / f"{material.stem}-importance.csv", frame.to_csv(index=False, lineterminator="\n"))
+    pictures, remarks = [], []
+    for objective, lines in frame.groupby("objective", sort=False):
+        title = QUANTITIES[str(objective)].title
+        remark = str(lines["remark"].iloc[0])
+        if lines["importance"].isna().any():
+            remarks.append(f"no importance of parameters for {title}: {remark or 'no difference is seen'}")
+            continue
+        leading = lines.iloc[0]
+        caption = (
+            f"How much of the variance of {title} each parameter alone explains, by {NAMES[METHOD]} on "
+            f"{lines['trials'].iloc[0]} trials; lines: 95 % of resampled trials."
+        )
+        caption += f" {remark[0].upper()}{remark[1:]}." if remark else ""
+        alt = f"Importances for {title}: most of {leading['parameter']}, {leading['importance']:.0%}."
+        figure = draw_importance(lines, f"{material.record.study.name}: importance for {title}")
+        pictures.append(picture(figure, material.output / f"{material.stem}-importance-{objective}", alt, caption))
+    return pictures, remarks
