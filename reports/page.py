@@ -54,10 +54,11 @@ def write_report(records: Sequence[StudyRecord], output: Path, images: int = IMA
         raise InputError(f"{output}: is a file; name a folder for the report")
     devices = [sorted({session["device"] for session in machine(record)}) for record in records]
     mixed = mixture(records, devices)
-    output.mkdir(parents=True, exist_ok=True)
+    pairs = zip(records, _stems(records), strict=True)
+    materials = [Material(record, stem, output, images).read() for record, stem in pairs]
     studies, remarks = [], list(mixed)
-    for record, stem in zip(records, _stems(records), strict=True):
-        material = Material(record, stem, output, images)
+    for material in materials:
+        record, stem = material.record, material.stem
         sections = [section for make in SECTIONS if (section := make(material)) is not None]
         remarks += [f"{record.study.name}: {remark}" for section in sections for remark in section.remarks]
         linked = {row.number: material.anchor(row) for row in material.shown}

@@ -12,6 +12,7 @@ import pandas as pd
 from ...search.pareto import knee
 from ...search.rows import Row, comparable, front
 from ...search.status import StudyRecord
+from ..comparison import comparison_frame
 from ..frames import curves_frame, trials_frame
 from ..uncertainty import uncertainty_frame
 
@@ -62,6 +63,22 @@ class Material:
         if not self.results:
             return None
         return uncertainty_frame(replace(self.record, rows=self._best))
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """The front, and below it the references that are not on it."""
+        numbers = {row.number for row in self.front}
+        others = [row for row in self.results if row.reference and row.number not in numbers]
+        return comparison_frame(self.record, [*self.front, *others], self.uncertainty)
+
+    def read(self) -> "Material":
+        """Read all files that can be damaged, before anything is written.
+
+        Raises:
+            InputError: one is.
+        """
+        _ = self.curves, self.comparison
+        return self
 
     @cached_property
     def _best(self) -> list[Row]:

@@ -12,9 +12,10 @@ from .material import Material, Section
 def origin(material: Material) -> Section:
     """All that it takes to repeat the study."""
     sessions = machine(material.record)
-    remarks = [] if sessions else ["no hardware.json: machine, versions and command were not noted"]
+    unknown = not sessions and bool(material.record.rows)
+    remarks = ["no hardware.json: machine, versions and command were not noted"] if unknown else []
     content = {"definition": read_text(material.record.folder / "study.yaml"), "sessions": sessions}
-    return Section("origin", "Where and how", "origin.html.j2", content, remarks if material.record.rows else [])
+    return Section("origin", "Where and how", "origin.html.j2", content, remarks)
 
 
 def machine(record: StudyRecord) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 from ...scaler.documents import write_text
 from ..frames import markdown, outcomes_frame
 from ..trial_table import UNKNOWN, Line, trial_table
+from .front_table import spread_words
 from .material import Material, Section
 from .overview import duration, spent
 
@@ -19,6 +20,7 @@ def trials(material: Material) -> Section:
     table = trial_table(record, record.rows)
     content = {
         "table": table,
+        "caption": f"Every trial; those of the front are tinted. A heading sorts.{spread_words(material.trials)}",
         "page": PAGE,
         "packed": {
             "page": PAGE,

@@ -43,7 +43,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def make_study(
-    place: Path, rows: list[Row], objectives: Any = ("ap", "gflops"), name: str = "small", device: str = "CPU"
+    place: Path,
+    rows: list[Row],
+    objectives: Any = ("ap", "gflops"),
+    name: str = "small",
+    device: str = "CPU",
+    data: str = "shapes",
 ) -> Path:
     """Write a study's folder, with a learning curve for each trained trial."""
     study = Study.model_validate(
@@ -53,7 +58,8 @@ def make_study(
             "base": "yolov7-tiny",
             "space": {"width": {"low": 0.1, "high": 2.0}},
             "objectives": objectives,
-            "trials": max(8, len(rows)),
+            "trials": 8,
+            "data": data,
         }
     )
     folder = place / "studies" / name

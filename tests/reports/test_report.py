@@ -1,21 +1,31 @@
 """Reports of studies that are only files: no training is needed to draw one."""
 
+import json
+import re
+import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import catscale
 import pandas as pd
 import pytest
 from catscale.blocks.errors import InputError
-from catscale.reports.frames import curves_frame, front_frame, markdown, pairs, trials_frame
+from catscale.reports.comparison import comparison_frame
+from catscale.reports.frames import curves_frame, front_frame, markdown, outcomes_frame, pairs, trials_frame
 from catscale.reports.page import write_report
 from catscale.reports.pictures import inline_svg
+from catscale.reports.points import points_frame
 from catscale.search.rows import Row
 from catscale.search.status import StudyRecord, read_study
+from catscale.trainer.data.shapes import make_shapes
+from catscale.trainer.data.sources import open_dataset
+from catscale.trainer.loop import train
+from catscale.trainer.recipe import load_recipe
 
-from .conftest import ROWS, Make, make_study
+from .conftest import ROWS, Make, known, make_study
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -78,22 +88,11 @@ def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_
     result = cli("report", make(), "-o", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "index.html",
-        "small-curves.pdf",
-        "small-curves.png",
-        "small-curves.svg",
-        "small-front-ap-gflops.pdf",
-        "small-front-ap-gflops.png",
-        "small-front-ap-gflops.svg",
-        "small-front.csv",
-        "small-front.md",
-        "small-parallel.pdf",
-        "small-parallel.png",
-        "small-parallel.svg",
-        "small-trials.csv",
-        "small-trials.md",
-    ]
+    figures = ("curves", "front-ap-gflops", "parallel", "progress-epochs", "progress-trials")
+    tables = {"front.csv", "front.md", "front.tex", "progress.csv", "trials.csv", "trials.md"}
+    drawn = {f"{figure}.{kind}" for figure in figures for kind in ("pdf", "png", "svg")}
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"index.html", *(f"small-{name}" for name in tables | drawn)}
 
 
 def test_measured_latencies_are_drawn_with_their_spread(make: Make, tmp_path: Path) -> None:
@@ -116,6 +115,8 @@ def test_the_page_is_whole_and_needs_nothing_else(report: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert not [link for link in page.links if "://" in link]
     for link in page.links:
+        if link.startswith("data:"):
+            continue
         target = link.removeprefix("#")
         assert target in page.ids if link.startswith("#") else (report / link).is_file(), link
     assert (report / "index.html").stat().st_size < 200_000
@@ -217,6 +218,103 @@ def test_what_cannot_be_drawn_is_said_in_words(
     page = page_of(tmp_path / "out")
     assert f"Note: {remark}." in page.text
     assert bool(list((tmp_path / "out").glob("*-front-*"))) == (len(rows) == 3)
+
+
+STOPPED = Row(7, "stopped", "0.020 after epoch 2, at most 0.03; trial 1 has 0.35 and costs no more",
+              values={"width": 0.6}, figures=known(0.02, 1.2, 7e5, 3), name="s")  # fmt: skip
+
+
+def test_what_was_stopped_early_is_shown_as_that_and_never_on_the_front(make: Make, tmp_path: Path) -> None:
+    cheapest = replace(STOPPED, figures=known(0.5, 0.1, 1e5, 3))
+    record = read_study(make([*ROWS, cheapest]))
+    points = points_frame(record, "gflops", "ap")
+    assert points["kind"].to_dict() == {
+        0: "dominated", 1: "front", 2: "front", 3: "dominated", 4: "refused", 7: "stopped"
+    }  # fmt: skip
+    write_report([record], tmp_path)
+    page = page_of(tmp_path)
+    assert "4 of 8 trials trained; 1 stopped early; 1 refused;" in page.text
+    assert "… after epoch …, at most …; trial … has … and costs no more" in page.text
+    assert "stopped early" in (tmp_path / "small-front-ap-gflops.svg").read_text()
+    assert "stopped early" in (tmp_path / "small-curves.svg").read_text()
+
+
+def test_outcomes_are_counted_by_state_and_reason(make: Make) -> None:
+    frame = outcomes_frame(read_study(make([*ROWS, STOPPED, replace(STOPPED, number=8)])))
+    assert frame[["state", "trials", "seconds"]].to_numpy().tolist() == [
+        ["complete", 4, 31.0], ["stopped", 2, 6.0], ["refused", 1, 0.0], ["failed", 1, 0.0], ["repeated", 1, 0.0]
+    ]  # fmt: skip
+
+
+def test_the_front_is_compared_with_its_reference(make: Make) -> None:
+    record = read_study(make())
+    frame = comparison_frame(record, record.front)
+    assert frame.index.tolist() == [2, 1]
+    assert frame["ap_gain"].tolist() == pytest.approx([-0.2, 0.05])
+    assert frame["gflops_change"].tolist() == pytest.approx([-0.75, -0.25])
+    assert frame["ap_per_mparams"].tolist() == pytest.approx([0.1 / 0.3, 0.35])
+    assert "latency_ms" not in frame
+
+
+def test_ap_for_each_size_is_shown_where_a_run_was_evaluated(make: Make, tmp_path: Path) -> None:
+    folder = make()
+    sizes = {"ap_small": 0.125, "ap_medium": None, "ap_large": 0.5}
+    (folder / "trials" / "1" / "metrics.json").write_text(json.dumps(sizes))
+    write_report([read_study(folder)], tmp_path)
+    front = pd.read_csv(tmp_path / "small-front.csv", index_col="number")
+    assert front["ap_small"].tolist()[:2] == pytest.approx([float("nan"), 0.125], nan_ok=True)
+    assert "ap_medium" not in front
+    assert "AP small" in page_of(tmp_path).text
+    assert "AP small" in (tmp_path / "small-front.tex").read_text()
+
+
+@pytest.mark.parametrize("file", ["results.csv", "metrics.json"])
+def test_a_damaged_file_of_a_run_is_one_message_and_nothing_is_written(
+    cli: Any, make: Make, tmp_path: Path, file: str
+) -> None:
+    folder = make()
+    (folder / "trials" / "1" / file).write_text("epoch,box\n1,?\n")
+    result = cli("report", folder, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {folder / 'trials' / '1' / file}:")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_front_beyond_a_dozen_has_sections_from_end_to_end(make: Make, tmp_path: Path) -> None:
+    rows = [Row(n, "complete", values={"width": 0.1 + n / 50}, figures=known(n / 50, n / 10, 1e5 * n, 1), name=f"n{n}")
+            for n in range(1, 31)]  # fmt: skip
+    write_report([read_study(make(rows))], tmp_path)
+    page = page_of(tmp_path)
+    sections = [name for name in page.ids if re.fullmatch(r"small-trial-\d+", name)]
+    assert len(sections) == 12
+    assert {"small-trial-1", "small-trial-30"} <= set(sections)
+    assert "30 are on the front; 12 of them, from end to end, are shown here." in page.text
+
+
+def test_studies_that_do_not_compare_are_told_apart(cli: Any, make: Make, tmp_path: Path) -> None:
+    result = cli("report", make(), make(name="other", objectives=["ap", "params"]), "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    words = "these studies have different objectives (AP, FLOPs; AP, Parameters): their fronts do not compare"
+    assert f"note: {words}\n" in result.stderr
+    assert words in page_of(tmp_path / "out").text
+
+
+def test_detectors_are_shown_on_images_while_weights_and_data_are_there(make: Make, tmp_path: Path) -> None:
+    dataset = tmp_path / "data"
+    make_shapes(dataset, train=4, val=4, test=0, size_px=64)
+    folder = make(data=str(dataset))
+    run = folder / "trials" / "1"
+    (run / "results.csv").unlink()
+    arch = catscale.load("yolov7-tiny").scale(width=0.1)
+    train(arch, open_dataset(dataset), load_recipe("quick", {"epochs": 1, "batch": 4}), run, size_px=64)
+    assert write_report([read_study(folder)], tmp_path / "out", images=2) == []
+    page = page_of(tmp_path / "out")
+    assert len([link for link in page.links if link.startswith("data:image/webp;base64,")]) == 4  # as marked, and found
+    assert "There is no architecture.yaml" not in page.text.split("Trial 1 a")[1].split("Trial 0 tiny")[0]
+    assert "no predictions: its weights are not kept".capitalize() in page.text
+    shutil.rmtree(dataset)
+    (remark,) = write_report([read_study(folder)], tmp_path / "out", images=2)
+    assert remark.startswith(f"small: no predictions: {dataset}")
 
 
 def test_a_run_folder_that_is_gone_is_said(make: Make, tmp_path: Path) -> None:
