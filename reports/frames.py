@@ -135,7 +135,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def cell_text(value: object) -> str:
     """A value as tables for people have it: six digits at most; nothing where it is not known."""
-    if value is None or value != value:  # NaN is not itself
+    if value is None or value is pd.NA or value != value:  # NaN is not itself
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..scaler.documents import read_text
-from ..scaler.figure_style import PAGE_COLOURS, save, svg_text
+from ..scaler.figure_style import FORMATS, PAGE_COLOURS, save, svg_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def picture(
         InputError: the files cannot be written.
     """
     if files:
-        paths = save(figure, stem)
+        paths = save(figure, stem, FORMATS)
         text = read_text(paths[-1])
     else:
         paths, text = [], svg_text(figure)

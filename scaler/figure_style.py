@@ -1,6 +1,6 @@
 """The house style of every figure: one palette, one font, nothing that depends on the day or the machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -21,7 +21,7 @@ SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 INK, PALE, PAPER = "#1f2933", "#aab4be", "#fefefe"
 PAGE_COLOURS = {INK: "var(--ink)", PALE: "var(--pale)", PAPER: "var(--paper)", BLUE: "var(--blue)"}
 
-FORMATS = ("png", "pdf", "svg")
+FORMATS = ("png", "pdf", "svg")  # for screens, for papers, and to go on drawing
 UNDATED: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -76,13 +76,13 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as PNG, PDF and SVG, laid out once; the same bytes for the same figure.
+def save(figure: "Figure", stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure in some of `FORMATS`, laid out once; the same bytes for the same figure.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS]
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     lay_out(figure)
     with house_style():
         for path in paths:
