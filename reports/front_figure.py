@@ -17,7 +17,14 @@ APART_PX = 17  # between two labels of the front; those nearer are one label
 TOGETHER = 3  # trials in a label
 
 
-def draw_front(points: pd.DataFrame, x: str, y: str, directions: tuple[Direction, Direction], title: str) -> "Figure":
+def draw_front(
+    points: pd.DataFrame,
+    x: str,
+    y: str,
+    directions: tuple[Direction, Direction],
+    title: str,
+    published: pd.DataFrame | None = None,
+) -> "Figure":
     """The front as a step line, its members by number; what they dominate, light; what was never trained, in grey.
 
     Args:
@@ -25,6 +32,7 @@ def draw_front(points: pd.DataFrame, x: str, y: str, directions: tuple[Direction
         x, y: the quantities' names.
         directions: which way is better, of x and y.
         title: of the figure.
+        published: other people's models, as `published_points` gives them.
     """
     with house_style():
         from matplotlib.figure import Figure
@@ -48,6 +56,8 @@ def draw_front(points: pd.DataFrame, x: str, y: str, directions: tuple[Direction
         if len(base):
             style = {"marker": "D", "s": 96, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.8}
             axes.scatter(base["x"], base["y"], **style, label="reference", zorder=6)
+        if published is not None and len(published):
+            _published(axes, published, QUANTITIES[x].scale, QUANTITIES[y].scale)
         axes.margins(0.1, 0.14)
         untrained = np.array(at.query("kind == 'refused' and y.isna()")["x"])
         if len(untrained):
@@ -81,6 +91,14 @@ def _whiskers(axes: "Axes", members: pd.DataFrame) -> None:
     if any(side.gt(0).any() for sides in spread.values() for side in sides):
         style = {"fmt": "none", "ecolor": BLUE, "elinewidth": 1.0, "capsize": 2.5, "alpha": 0.55, "zorder": 4}
         axes.errorbar(members["x"], members["y"], xerr=spread["x"], yerr=spread["y"], **style)
+
+
+def _published(axes: "Axes", published: pd.DataFrame, x_scale: float, y_scale: float) -> None:
+    places = [(x / x_scale, y / y_scale) for x, y in zip(published["x"], published["y"], strict=True)]
+    style = {"marker": "s", "s": 30, "facecolors": "none", "edgecolors": INK, "linewidths": 1.1, "zorder": 4}
+    axes.scatter(*np.array(places).T, label="published", **style)
+    for place, model in zip(places, published["model"], strict=True):
+        axes.annotate(model, place, (6, -3), textcoords="offset points", fontsize=8, color=INK, zorder=7)
 
 
 def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:

@@ -1,6 +1,7 @@
 """What a front's picture shows, as a frame: every trial with its two figures, their intervals, and what it is."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from ..search.quantities import QUANTITIES, Direction
 from ..search.rows import Row, comparable, front
 from ..search.status import StudyRecord
+from ..search.study import Study
+from .published import published_frame
 
 COLUMNS = ["x", "y", "x_low", "x_high", "y_low", "y_high", "kind", "reference"]
 INTERVALS = {"ap": ("ap_low", "ap_high"), "ap50": ("ap50_low", "ap50_high"),
@@ -35,6 +38,27 @@ def points_frame(record: StudyRecord, x: str, y: str, uncertainty: pd.DataFrame 
         ends = [*_interval(row, x, known), *_interval(row, y, known)]
         lines.append((row.number, *at, *ends, kind, row.reference))
     return pd.DataFrame(lines, columns=["number", *COLUMNS]).set_index("number")
+
+
+def on_coco(study: Study) -> bool:
+    """Whether a study's AP may stand beside published ones, by the name of its data."""
+    return "coco" in Path(study.data).name.lower()
+
+
+def published_points(record: StudyRecord, x: str, y: str) -> pd.DataFrame:
+    """Models of the YOLOv7 paper beside a study's own points: model, x, y, in the quantities' own units.
+
+    AP is that of COCO's validation images at the printed size, of Table 2. None where the study is not of COCO, or the
+    paper does not print the quantity; nor those that cost more than half as much again as the study's costliest.
+    """
+    printed = {"params": ("params_m", 1e6), "gflops": ("flops_g", 1.0)}
+    if y != "ap" or x not in printed or not on_coco(record.study):
+        return pd.DataFrame(columns=["model", "x", "y"])
+    name, unit = printed[x]
+    frame = published_frame(2).dropna(subset=[name, "ap_val"])
+    most = 1.5 * max((row.figures.get(x, 0.0) for row in comparable(record.rows)), default=0.0)
+    points = pd.DataFrame({"model": frame["model"], "x": frame[name] * unit, "y": frame["ap_val"] / 100})
+    return points[points["x"] <= most].reset_index(drop=True)
 
 
 def directions(record: StudyRecord, x: str, y: str) -> tuple[Direction, Direction]:

@@ -18,7 +18,7 @@ from ..curves_figure import draw_curve
 from ..pictures import Picture, picture
 from ..predictions import Example, Examples, kept, kept_picture
 from ..trial_table import cell
-from .material import SHOWN, Material, Section
+from .material import Material, Section
 from .overview import duration
 
 IMAGES = 3  # that predictions are shown on
@@ -57,12 +57,12 @@ def candidates(material: Material) -> Section | None:
     remarks: list[str] = []
     examples = _examples(material, rows, remarks)
     members = [_candidate(material, row, examples, remarks) for row in rows]
-    left_out = len(material.front) - sum(row in material.front for row in rows)
+    here = sum(row in material.front for row in rows)
     content = {
         "candidates": members,
         "truth": examples.truth() if examples and any(member.examples for member in members) else [],
-        "left_out": f"{len(material.front)} are on the front; {SHOWN} of them, from end to end, are shown here."
-        if left_out
+        "left_out": f"{len(material.front)} are on the front; {here} of them, from end to end, are shown here."
+        if here < len(material.front)
         else "",
     }
     return Section("candidates", "Detectors", "candidates.html.j2", content, list(dict.fromkeys(remarks)))

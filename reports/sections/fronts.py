@@ -5,7 +5,7 @@ from ...search.rows import Row
 from ..frames import pairs
 from ..front_figure import draw_front
 from ..pictures import Picture, picture
-from ..points import directions, points_frame, whiskers
+from ..points import directions, points_frame, published_points, whiskers
 from .material import Material, Section
 
 
@@ -29,7 +29,8 @@ def _picture(material: Material, x: str, y: str) -> Picture | None:
     trained = len(points.query("kind in ('front', 'dominated')"))
     if not trained:
         return None
-    figure = draw_front(points, x, y, directions(record, x, y), f"{study.name}: {what}")
+    published = published_points(record, x, y)
+    figure = draw_front(points, x, y, directions(record, x, y), f"{study.name}: {what}", published)
     members = points.query("kind == 'front'").sort_values(["x", "y"]).index
     numbers = ", ".join(map(str, members))
     alt = f"Scatter plot of {what} of {trained} trained detectors."
@@ -42,6 +43,7 @@ def _picture(material: Material, x: str, y: str) -> Picture | None:
         caption = f"{what}. Numbers are trials; the line joins those that no other trial beats in both."
         alt = f"{alt} On the Pareto front: trials {numbers}."
     caption += whiskers(points, x, y, material.uncertainty)
+    caption += " Squares: the YOLOv7 paper, Table 2." if len(published) else ""
     scales = QUANTITIES[x].scale, QUANTITIES[y].scale
     placed = points.dropna(subset=["x", "y"])
     places = dict(zip(placed.index, zip(placed["x"] / scales[0], placed["y"] / scales[1], strict=True), strict=True))

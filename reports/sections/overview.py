@@ -12,6 +12,7 @@ from ...search.quantities import QUANTITIES, shown
 from ...search.rows import Row
 from ...search.stored_study import recipe_of
 from ...search.study import SHAPES, UNLIMITED, Study
+from ..points import on_coco
 from .material import Material, Section
 
 
@@ -142,7 +143,7 @@ def _data(study: Study) -> str:
 
 def _scale(study: Study) -> str:
     """That figures of a small study are not those of papers; of COCO itself they may be."""
-    if "coco" in Path(study.data).name.lower():
+    if on_coco(study):
         return ""
     return (
         f"Every detector was trained from scratch for {_epochs(study)} on {_data(study)}{_seeds(study)}. "

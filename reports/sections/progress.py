@@ -6,6 +6,7 @@ from ..progress import PERMUTATIONS, progress_frame
 from ..progress_figure import draw_progress
 from .material import Material, Section
 
+TITLE = "Found over the budget"
 FEWEST = 3  # trials below which there is no course to speak of
 MANY = 1000  # trials of which more are too many to shuffle
 
@@ -13,8 +14,11 @@ MANY = 1000  # trials of which more are too many to shuffle
 def progress(material: Material) -> Section | None:
     """The share of the final hypervolume over trials and epochs; nothing where trials are too few."""
     searched = [row for row in material.results if not row.reference]
-    if len(searched) < FEWEST or len(searched) > MANY:
+    if len(searched) < FEWEST:
         return None
+    if len(searched) > MANY:
+        remark = f"not drawn how the hypervolume grew: for up to {MANY:,} trials, and here are {len(searched):,}"
+        return Section("progress", TITLE, "pictures.html.j2", {"pictures": []}, [remark])
     frame = progress_frame(material.record, permutations=PERMUTATIONS)
     if frame["share"].isna().all():
         return None
@@ -35,4 +39,4 @@ def progress(material: Material) -> Section | None:
         )
         for budget in budgets
     ]
-    return Section("progress", "Found over the budget", "pictures.html.j2", {"pictures": pictures})
+    return Section("progress", TITLE, "pictures.html.j2", {"pictures": pictures})

@@ -17,7 +17,7 @@ from catscale.reports.comparison import comparison_frame
 from catscale.reports.frames import curves_frame, front_frame, markdown, outcomes_frame, pairs, trials_frame
 from catscale.reports.page import write_report
 from catscale.reports.pictures import inline_svg
-from catscale.reports.points import points_frame
+from catscale.reports.points import points_frame, published_points
 from catscale.search.rows import Row
 from catscale.search.status import StudyRecord, read_study
 from catscale.trainer.data.shapes import make_shapes
@@ -85,8 +85,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_path: Path) -> None:
-    result = cli("report", make(), "-o", tmp_path / "out")
+    folder = make()
+    shutil.rmtree(folder / "trials" / "3")
+    result = cli("report", folder, "-o", tmp_path / "out")
     assert result.returncode == 0, result.stderr
+    assert result.stderr == "note: small: no learning curve of trial 3: the run folder is gone\n"
     assert result.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
     figures = ("curves", "front-ap-gflops", "parallel", "progress-epochs", "progress-trials")
     tables = {"front.csv", "front.md", "front.tex", "progress.csv", "trials.csv", "trials.md"}
@@ -209,12 +212,8 @@ def test_one_objective_has_a_best_trial_and_says_so(make: Make, tmp_path: Path) 
          "left out, with figures that are not numbers: trial 2"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_drawn_is_said_in_words(
-    cli: Any, make: Make, tmp_path: Path, rows: list[Row], remark: str
-) -> None:
-    result = cli("report", make(rows), "-o", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == f"note: small: {remark}\n"
+def test_what_cannot_be_drawn_is_said_in_words(make: Make, tmp_path: Path, rows: list[Row], remark: str) -> None:
+    assert write_report([read_study(make(rows))], tmp_path / "out") == [f"small: {remark}"]
     page = page_of(tmp_path / "out")
     assert f"Note: {remark}." in page.text
     assert bool(list((tmp_path / "out").glob("*-front-*"))) == (len(rows) == 3)
@@ -269,15 +268,21 @@ def test_ap_for_each_size_is_shown_where_a_run_was_evaluated(make: Make, tmp_pat
 
 
 @pytest.mark.parametrize("file", ["results.csv", "metrics.json"])
-def test_a_damaged_file_of_a_run_is_one_message_and_nothing_is_written(
-    cli: Any, make: Make, tmp_path: Path, file: str
-) -> None:
-    folder = make()
-    (folder / "trials" / "1" / file).write_text("epoch,box\n1,?\n")
-    result = cli("report", folder, "-o", tmp_path / "out")
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"error: {folder / 'trials' / '1' / file}:")
+def test_a_damaged_file_of_a_run_is_one_message_and_nothing_is_written(make: Make, tmp_path: Path, file: str) -> None:
+    path = make() / "trials" / "1" / file
+    path.write_text("epoch,box\n1,?\n")
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:"):
+        write_report([read_study(path.parents[2])], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_published_models_stand_beside_a_study_of_coco_alone(make: Make) -> None:
+    rows = [Row(1, "complete", values={"width": 0.5}, figures=known(0.35, 100.0, 36e6, 8), name="a")]
+    assert published_points(read_study(make(rows)), "gflops", "ap").empty
+    points = published_points(read_study(make(rows, name="on-coco", data="coco.yaml")), "gflops", "ap")
+    yolov7 = points[points["model"] == "YOLOv7"].iloc[0]
+    assert (yolov7["x"], yolov7["y"]) == (104.7, pytest.approx(0.512))  # arXiv:2207.02696, Table 2
+    assert points["x"].max() <= 150
 
 
 def test_a_front_beyond_a_dozen_has_sections_from_end_to_end(make: Make, tmp_path: Path) -> None:
@@ -286,16 +291,15 @@ def test_a_front_beyond_a_dozen_has_sections_from_end_to_end(make: Make, tmp_pat
     write_report([read_study(make(rows))], tmp_path)
     page = page_of(tmp_path)
     sections = [name for name in page.ids if re.fullmatch(r"small-trial-\d+", name)]
-    assert len(sections) == 12
+    assert 11 <= len(sections) <= 12  # the knee may be one of the others
     assert {"small-trial-1", "small-trial-30"} <= set(sections)
-    assert "30 are on the front; 12 of them, from end to end, are shown here." in page.text
+    assert f"30 are on the front; {len(sections)} of them, from end to end, are shown here." in page.text
 
 
-def test_studies_that_do_not_compare_are_told_apart(cli: Any, make: Make, tmp_path: Path) -> None:
-    result = cli("report", make(), make(name="other", objectives=["ap", "params"]), "-o", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
+def test_studies_that_do_not_compare_are_told_apart(make: Make, tmp_path: Path) -> None:
+    records = [read_study(make([ROWS[4]])), read_study(make([ROWS[4]], name="other", objectives=["ap", "params"]))]
     words = "these studies have different objectives (AP, FLOPs; AP, Parameters): their fronts do not compare"
-    assert f"note: {words}\n" in result.stderr
+    assert words in write_report(records, tmp_path / "out")
     assert words in page_of(tmp_path / "out").text
 
 
@@ -305,8 +309,9 @@ def test_detectors_are_shown_on_images_while_weights_and_data_are_there(make: Ma
     folder = make(data=str(dataset))
     run = folder / "trials" / "1"
     (run / "results.csv").unlink()
-    arch = catscale.load("yolov7-tiny").scale(width=0.1)
-    train(arch, open_dataset(dataset), load_recipe("quick", {"epochs": 1, "batch": 4}), run, size_px=64)
+    images = open_dataset(dataset)
+    arch = replace(catscale.load("yolov7-tiny"), classes=len(images.classes)).scale(width=0.1)
+    train(arch, images, load_recipe("quick", {"epochs": 1, "batch": 4}), run, size_px=64)
     assert write_report([read_study(folder)], tmp_path / "out", images=2) == []
     page = page_of(tmp_path / "out")
     assert len([link for link in page.links if link.startswith("data:image/webp;base64,")]) == 4  # as marked, and found
