@@ -11,8 +11,13 @@ from ..parallel_figure import draw_parallel
 from ..pictures import Picture, picture
 from .material import Material, Section
 
-METHOD: Method = "fanova"
-MANY = 400  # trials of which more tell a forest little, and take long; they are thinned evenly
+MANY = 100  # trials of which more are too many for forests, one for each resample
+MOST = 2000  # of which more are thinned evenly
+RESAMPLES = 20
+MEANINGS: dict[Method, str] = {
+    "fanova": "How much of the variance of {} each parameter alone explains",
+    "ped-anova": "By how much each parameter sets apart the trials with the best {}",
+}
 
 
 def parameters(material: Material) -> Section | None:
@@ -35,11 +40,11 @@ def parameters(material: Material) -> Section | None:
 def _importances(material: Material) -> tuple[list[Picture], list[str]]:
     """A picture for each trained objective, and why there is none."""
     rows = [row for row in material.results if not row.reference]
-    thinned = rows[:: -(-len(rows) // MANY)]
-    record = replace(material.record, rows=thinned)
+    record = replace(material.record, rows=rows[:: -(-len(rows) // MOST)])
     if len(record.study.space.parameters) < 2:
         return [], []
-    frame = importance_frame(record, methods=(METHOD,))
+    method: Method = "fanova" if len(rows) <= MANY else "ped-anova"
+    frame = importance_frame(record, methods=(method,), resamples=RESAMPLES)
     write_text(material.output / f"{material.stem}-importance.csv", frame.to_csv(index=False, lineterminator="\n"))
     pictures, remarks = [], []
     for objective, lines in frame.groupby("objective", sort=False):
@@ -50,8 +55,8 @@ def _importances(material: Material) -> tuple[list[Picture], list[str]]:
             continue
         leading = lines.iloc[0]
         caption = (
-            f"How much of the variance of {title} each parameter alone explains, by {NAMES[METHOD]} on "
-            f"{lines['trials'].iloc[0]} trials; lines: 95 % of resampled trials."
+            f"{MEANINGS[method].format(title)}: {NAMES[method]} on {lines['trials'].iloc[0]} trials; lines: 95 % of "
+            "resampled trials."
         )
         caption += f" {remark[0].upper()}{remark[1:]}." if remark else ""
         alt = f"Importances for {title}: most of {leading['parameter']}, {leading['importance']:.0%}."
