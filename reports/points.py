@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..search.quantities import QUANTITIES, Direction
@@ -58,7 +59,7 @@ def published_points(record: StudyRecord, x: str, y: str) -> pd.DataFrame:
     frame = published_frame(2).dropna(subset=[name, "ap_val"])
     most = 1.5 * max((row.figures.get(x, 0.0) for row in comparable(record.rows)), default=0.0)
     points = pd.DataFrame({"model": frame["model"], "x": frame[name] * unit, "y": frame["ap_val"] / 100})
-    return points[points["x"] <= most].reset_index(drop=True)
+    return points.query("x <= @most", local_dict={"most": most}).reset_index(drop=True)
 
 
 def directions(record: StudyRecord, x: str, y: str) -> tuple[Direction, Direction]:
@@ -70,7 +71,7 @@ def directions(record: StudyRecord, x: str, y: str) -> tuple[Direction, Directio
 def whiskers(points: pd.DataFrame, x: str, y: str, uncertainty: pd.DataFrame | None) -> str:
     """What the whiskers of a picture mean, for its caption; empty where there are none."""
     known = set(points.columns[points.notna().any()])
-    images = uncertainty is not None and uncertainty["ap_low"].notna().any()
+    images = uncertainty is not None and bool(np.isfinite(uncertainty["ap_low"]).any())
     ap = "AP, 95 % of resampled validation images" if images else "AP ± its standard deviation over the seeds"
     words = {"ap": ap, "ap50": ap.replace("AP", "AP50"), "latency_ms": "latency, 95 % interval of the median"}
     found = [words[name] for axis, name in (("y", y), ("x", x)) if name in words and f"{axis}_low" in known]

@@ -1,5 +1,6 @@
 """The front's detectors side by side: what they give and cost, how efficiently, and against the base."""
 
+import numpy as np
 import pandas as pd
 
 from ...scaler.documents import write_text
@@ -43,5 +44,5 @@ def spread_words(frame: pd.DataFrame) -> str:
         "ap_spread": "of AP the standard deviation over seeds",
         "latency_iqr_ms": "of latency half its interquartile range",
     }
-    known = [words for name, words in meanings.items() if name in frame and frame[name].notna().any()]
+    known = [words for name, words in meanings.items() if name in frame and bool(np.isfinite(frame[name]).any())]
     return f" ±: {'; '.join(known)}." if known else ""

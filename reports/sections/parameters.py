@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ...scaler.documents import write_text
 from ...search.quantities import QUANTITIES
 from ..frames import parallel_frame
@@ -50,7 +52,7 @@ def _importances(material: Material) -> tuple[list[Picture], list[str]]:
     for objective, lines in frame.groupby("objective", sort=False):
         title = QUANTITIES[str(objective)].title
         remark = str(lines["remark"].iloc[0])
-        if lines["importance"].isna().any():
+        if not np.isfinite(lines["importance"]).all():
             remarks.append(f"no importance of parameters for {title}: {remark or 'no difference is seen'}")
             continue
         leading = lines.iloc[0]

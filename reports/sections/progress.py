@@ -1,5 +1,7 @@
 """What the search had found by when: hypervolume over the budget."""
 
+import numpy as np
+
 from ...scaler.documents import write_text
 from ..pictures import picture
 from ..progress import PERMUTATIONS, progress_frame
@@ -20,7 +22,7 @@ def progress(material: Material) -> Section | None:
         remark = f"not drawn how the hypervolume grew: for up to {MANY:,} trials, and here are {len(searched):,}"
         return Section("progress", TITLE, "pictures.html.j2", {"pictures": []}, [remark])
     frame = progress_frame(material.record, permutations=PERMUTATIONS)
-    if frame["share"].isna().all():
+    if not np.isfinite(frame["share"]).any():
         return None
     stem = material.output / f"{material.stem}-progress"
     write_text(stem.with_name(f"{stem.name}.csv"), frame.to_csv(index=False, lineterminator="\n"))
