@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, err, out, print_json, print_table
 
 PUBLISHED = Path("published")  # in place of a study: the tables and figures of the paper
@@ -44,17 +45,33 @@ def report(
     images: Annotated[
         int, typer.Option(min=0, max=16, help="Validation images that each detector's predictions are shown on.")
     ] = 3,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page on this machine, and renew it as trials end.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of --live; 0: any free one.  [default: 8750]")
+    ] = None,
 ) -> None:
     """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
 
     Example: catscale report runs/search/quickstart -o report/
     """
+    if port is not None and not live:
+        raise InputError("--port is of the page that --live serves; give --live too")
+    if live and PUBLISHED in studies:
+        raise InputError("published: the paper's tables are finished; --live is for studies")
     if studies == [PUBLISHED]:
         from .published_report import write_published
 
         for sentence in write_published(output):
             out.print(sentence, markup=False, highlight=False)
         out.print(f"Tables and figures written to {output}", markup=False)
+        return
+
+    if live:
+        from .live import PORT, serve_live
+
+        serve_live(studies, output, PORT if port is None else port, lambda line: err.print(line, markup=False))
         return
 
     from ..search.status import read_study

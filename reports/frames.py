@@ -11,6 +11,7 @@ from ..search.rows import FIGURES, STATES, Row, comparable, front, parameter_col
 from ..search.status import StudyRecord
 from ..search.study import Study
 from ..trainer.run_folder import RunFolder
+from .zoo_table import zoo_table
 
 AGAINST = "gflops"  # what a single objective is drawn against
 
@@ -53,6 +54,17 @@ def curves_frame(record: StudyRecord) -> pd.DataFrame:
         for epoch in RunFolder(record.run_folder(row)).read_metrics()
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=["number", "epoch", "ap", "ap50", "box", "obj", "cls", "seconds"])
+
+
+def zoo_frame(models: Sequence[str] | None = None) -> pd.DataFrame:
+    """A line for each model: our counts, `published.*`, and `as_published.*`, ours by the published convention.
+
+    Raises:
+        InputError: a model is not in the zoo.
+    """
+    records = [{key: it for key, it in one.items() if key != "also_published"} for one in zoo_table(models)]
+    known = [{key: it for key, it in one.items() if it is not None} for one in records]
+    return pd.json_normalize(known).set_index("name")
 
 
 def trained(record: StudyRecord) -> list[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..scaler.documents import write_text
 from ..scaler.figure_style import save
 from .frames import markdown
-from .latex import latex
+from .latex_table import latex
 from .published import TABLES, published_frame
 from .published_figures import published_figures
 

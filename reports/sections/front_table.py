@@ -5,7 +5,7 @@ import pandas as pd
 
 from ...scaler.documents import write_text
 from ..frames import markdown
-from ..latex import latex
+from ..latex_table import latex
 from ..trial_table import comparison_table, in_units
 from .material import Material, Section
 

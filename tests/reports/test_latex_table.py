@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from catscale.reports.latex import escaped, latex
+from catscale.reports.latex_table import escaped, latex
 
 FRAME = pd.DataFrame(
     {
