@@ -19,7 +19,7 @@ def draw_curves(curves: pd.DataFrame, named: Sequence[int], stopped: Collection[
     """AP over epochs of every training; the `named` in colour with their numbers, `stopped` ones with where they end.
 
     Args:
-        curves: as `curves_frame` gives them.
+        curves: as `curves_frame` gives them, at least one.
         named: trials that stand out.
         stopped: trials whose training was ended early.
         title: of the figure.
@@ -30,7 +30,10 @@ def draw_curves(curves: pd.DataFrame, named: Sequence[int], stopped: Collection[
 
         figure = Figure(figsize=(5.6, 4.0), layout="constrained")
         axes = figure.add_subplot()
-        lines = {int(str(number)): curve[["epoch", "ap"]].to_numpy() for number, curve in curves.groupby("number")}
+        points = np.array(curves[["epoch", "ap"]], dtype=float)
+        numbers = np.array(curves["number"], dtype=int)
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        lines = {int(numbers[start]): line for start, line in zip(starts, np.split(points, starts[1:]), strict=True)}
         _others(axes, {number: line for number, line in lines.items() if number not in named}, stopped)
         ends: list[tuple[float, float, int, str]] = []
         for place, number in enumerate(number for number in named if number in lines):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from ..search.quantities import QUANTITIES
@@ -65,6 +66,14 @@ def zoo_frame(models: Sequence[str] | None = None) -> pd.DataFrame:
     records = [{key: it for key, it in one.items() if key != "also_published"} for one in zoo_table(models)]
     known = [{key: it for key, it in one.items() if it is not None} for one in records]
     return pd.json_normalize(known).set_index("name")
+
+
+def by_trial(curves: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The lines of each trial, as `curves_frame` has them: together."""
+    numbers = np.array(curves["number"], dtype=int)
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    ends = [*starts[1:], len(numbers)]
+    return {int(numbers[start]): curves.iloc[start:end] for start, end in zip(starts, ends, strict=True)}
 
 
 def trained(record: StudyRecord) -> list[Row]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CROWD = 1500  # points of which more are drawn as one image, so that files stay small
 APART_PX = 17  # between two labels of the front; those nearer are one label
 TOGETHER = 3  # trials in a label
+LONG = 14  # members of a front of which more have labels where there is room
+LETTER_PX, LINE_PX = 8.5, 15.0  # about as large as a label is
 
 
 def draw_front(
@@ -79,7 +81,9 @@ def better(direction: Direction) -> str:
 def _scatter(axes: "Axes", placed: pd.DataFrame, kind: str, label: str, **style: object) -> None:
     some = placed[(placed["kind"] == kind) & (placed["reference"] == "")]
     if len(some):
-        axes.scatter(some["x"], some["y"], label=label, rasterized=len(some) > CROWD, zorder=2, **style)  # type: ignore[arg-type]
+        if len(some) > CROWD:
+            style |= {"s": 7, "alpha": 0.35, "rasterized": True}
+        axes.scatter(some["x"], some["y"], label=label, zorder=2, **style)  # type: ignore[arg-type]
 
 
 def _whiskers(axes: "Axes", members: pd.DataFrame) -> None:
@@ -116,24 +120,42 @@ def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:
 def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: Direction) -> None:
     """Members of the front on the side where no point can be, equal ones together; references below, with their names.
 
-    Labels that would cover each other are one.
+    Labels that would cover each other are one; along a long front, those without room are left out.
     """
     outward = -6 if direction == "minimize" else 6
     places: dict[tuple[float, float], list[object]] = {}
     for number, x, y in zip(members.index, members["x"], members["y"], strict=True):
         places.setdefault((x, y), []).append(number)
+    taken: list[np.ndarray] = []
     pixels = axes.transData.transform(np.array(list(places)).reshape(-1, 2))
     for kept, close in _together(pixels).items():
         x, y = list(places)[kept]
         numbers = [str(number) for index in (kept, *close) for number in list(places.values())[index]]
+        if len(pixels) > LONG:
+            close, numbers = [], numbers[:1]
         text = ", ".join(numbers[:TOGETHER]) + (" …" if len(numbers) > TOGETHER else "")
+        if len(pixels) > LONG and not _room(pixels[kept], text, outward, axes, taken):
+            continue
         side = "right" if outward < 0 else "left"
         style = {"textcoords": "offset points", "ha": side, "fontweight": "bold", "zorder": 7}
         axes.annotate(text, (x, y), (outward, 6), **style)
     for number, x, y, name in zip(base.index, base["x"], base["y"], base["reference"], strict=True):
         text = name if number in members.index else f"{number} {name}"
-        style = {"textcoords": "offset points", "ha": "center", "color": INK, "zorder": 7}
+        ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}  # a line may be behind it
+        style = {"textcoords": "offset points", "ha": "center", "color": INK, "zorder": 7, "bbox": ground}
         axes.annotate(text, (x, y), (0, -20), **style)
+
+
+def _room(pixel: np.ndarray, text: str, outward: int, axes: "Axes", taken: list[np.ndarray]) -> bool:
+    """Whether a label fits into the axes beside those before it; it is one of them then."""
+    width = LETTER_PX * len(text) * np.sign(outward)
+    corner = pixel + np.array([outward, 0.0])
+    box = np.sort([corner, corner + np.array([width, LINE_PX])], axis=0)
+    free = all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
+    inside = bool(box[0, 0] >= axes.bbox.x0)
+    if free and inside:
+        taken.append(box)
+    return free and inside
 
 
 def _together(pixels: np.ndarray) -> dict[int, list[int]]:

@@ -13,7 +13,7 @@ from ...search.pareto import knee
 from ...search.rows import Row, comparable, front
 from ...search.status import StudyRecord
 from ..comparison import comparison_frame
-from ..frames import curves_frame, trials_frame
+from ..frames import by_trial, curves_frame, trials_frame
 from ..uncertainty import uncertainty_frame
 
 RESAMPLED = 80  # trials whose intervals are known at least, if there are so many
@@ -112,7 +112,7 @@ class Material:
 
     @cached_property
     def _curves(self) -> dict[int, pd.DataFrame]:
-        return {int(str(number)): curve for number, curve in self.curves.groupby("number")}
+        return by_trial(self.curves)
 
     @cached_property
     def _knee(self) -> int:

@@ -32,8 +32,8 @@ def overview(material: Material) -> Section:
 def _summary(material: Material) -> str:
     record, results = material.record, material.results
     counts = Counter(row.state for row in record.rows)
-    of = "" if record.study.trials == UNLIMITED else f" of {record.study.trials}"
-    words = [f"{len(results)}{of} trials trained"]
+    of = "" if record.study.trials == UNLIMITED else f" of {record.study.trials:,}"
+    words = [f"{len(results):,}{of} trials trained"]
     named = {"stopped": "stopped early", "refused": "refused", "failed": "failed", "running": "running"}
     words += [f"{counts[state]} {name}" for state, name in named.items() if counts[state]]
     reused = sum(row.same_as is not None for row in record.rows)
@@ -91,13 +91,15 @@ def spent(rows: Sequence[Row]) -> float:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: `31 s`, `4 min 5 s`, `3 h 20 min`."""
+    """As people say it: `31 s`, `4 min 5 s`, `3 h 20 min`, `160 h`."""
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
     if whole < 7200:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+    if whole < 36000:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 3600:,} h"
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:

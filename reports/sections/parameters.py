@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from ...scaler.documents import write_text
 from ...search.quantities import QUANTITIES
@@ -13,8 +14,9 @@ from ..parallel_figure import draw_parallel
 from ..pictures import Picture, picture
 from .material import Material, Section
 
+DRAWN = 1000  # lines of which more only cover each other
 MANY = 100  # trials of which more are too many for forests, one for each resample
-MOST = 2000  # of which more are thinned evenly
+MOST = 400  # of which more are thinned evenly
 RESAMPLES = 20
 MEANINGS: dict[Method, str] = {
     "fanova": "How much of the variance of {} each parameter alone explains",
@@ -28,10 +30,13 @@ def parameters(material: Material) -> Section | None:
     if len(frame) < 2 or len(frame.columns) < 2:
         return None
     members = [row.number for row in material.front]
+    count = len(frame)
+    frame = pd.DataFrame(frame[frame.index.isin([*members, *frame.index[:: -(-count // DRAWN)]])])
     objectives = material.record.study.objectives
     labels = {name: QUANTITIES[name].label if name in objectives else name for name in frame.columns}
     figure = draw_parallel(frame, members, labels, f"{material.record.study.name}: parameters and objectives")
-    caption = f"A line for each of {len(frame)} trials, through its parameters and objectives; the front's in colour."
+    caption = f"A line for each of {len(frame):,} trials, through its parameters and objectives; the front's in colour."
+    caption += f" The others are an even choice from {count:,}." if len(frame) < count else ""
     alt = f"Parallel coordinates of {len(frame)} trials over {', '.join(frame.columns)}."
     pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption)]
     important, remarks = _importances(material)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import takewhile
 
+import pandas as pd
+
 from ...search.rows import Row
 from ..curves_figure import draw_curves
 from ..frames import trained
@@ -10,6 +12,7 @@ from ..latency_figure import Timing, draw_latencies
 from ..pictures import Picture, picture
 from .material import Material, Section
 
+DRAWN = 1000  # curves of which more only cover each other
 TIMED = 40  # detectors up to which each has a line in the picture of latencies
 
 
@@ -28,11 +31,15 @@ def _curves(material: Material) -> Picture | None:
         return None
     named = [row.number for row in material.shown]
     stopped = {row.number for row in record.rows if row.state == "stopped"}
-    figure = draw_curves(curves, named, stopped, f"{record.study.name}: learning curves")
+    numbers = list(dict.fromkeys(curves["number"]))
+    drawn = {*named, *numbers[:: -(-len(numbers) // DRAWN)]}
+    lines = pd.DataFrame(curves[curves["number"].isin(drawn)])
+    figure = draw_curves(lines, named, stopped, f"{record.study.name}: learning curves")
     caption = "AP after each epoch, on the validation images; in colour those with a section below."
     if stopped:
         caption += " Trainings that end in a triangle were stopped early."
-    count = curves["number"].nunique()
+    count = len(set(lines["number"]))
+    caption += f" The others are an even choice from {len(numbers):,}." if count < len(numbers) else ""
     stem = material.output / f"{material.stem}-curves"
     return picture(figure, stem, f"Line plot of AP over epochs of {count} trainings.", caption)
 
