@@ -33,7 +33,7 @@ def _curves(material: Material) -> Picture | None:
     stopped = {row.number for row in record.rows if row.state == "stopped"}
     numbers = list(dict.fromkeys(curves["number"]))
     drawn = {*named, *numbers[:: -(-len(numbers) // DRAWN)]}
-    lines = pd.DataFrame(curves[curves["number"].isin(drawn)])
+    lines = pd.DataFrame(curves[curves["number"].isin(list(drawn))])
     figure = draw_curves(lines, named, stopped, f"{record.study.name}: learning curves")
     caption = "AP after each epoch, on the validation images; in colour those with a section below."
     if stopped:

@@ -117,7 +117,7 @@ def test_words_stand_out_from_their_ground(browser: Browser, page: Path, dark: b
         return Math.min(
             ...words.filter((it) => it.innerText && it.tagName !== "circle").map((it) =>
                 ratio(light(getComputedStyle(it).color), light(ground(it)))),
-            ...texts.filter((it) => it.style.fontWeight !== "bold").map((it) =>  // bold: in the colour of its line
+            ...texts.filter((it) => !["bold", "700"].includes(it.style.fontWeight)).map((it) =>  // bold: in the colour of its line
                 ratio(light(getComputedStyle(it).fill), light(ground(it)))));
         })()"""
     )
