@@ -112,12 +112,13 @@ def test_words_stand_out_from_their_ground(browser: Browser, page: Path, dark: b
             return "rgb(255, 255, 255)";
         };
         const words = [...document.querySelectorAll("p, dt, dd, th, td, a, small, figcaption, summary, .mark, .quiet")];
+        // Bold numbers have the colour of their line.
         const texts = [...document.querySelectorAll("figure svg text")].filter((it) => it.textContent.trim());
         const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
         return Math.min(
             ...words.filter((it) => it.innerText && it.tagName !== "circle").map((it) =>
                 ratio(light(getComputedStyle(it).color), light(ground(it)))),
-            ...texts.filter((it) => !["bold", "700"].includes(it.style.fontWeight)).map((it) =>  // bold: in the colour of its line
+            ...texts.filter((it) => !["bold", "700"].includes(it.style.fontWeight)).map((it) =>
                 ratio(light(getComputedStyle(it).fill), light(ground(it)))));
         })()"""
     )
