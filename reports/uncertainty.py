@@ -49,7 +49,8 @@ def uncertainty_frame(
         raise ValueError(f"{resamples} resamples and a confidence of {confidence}: at least 1, and between 0 and 1")
     rows = comparable(record.rows)
     drawn = draw(record, rows, resamples, seed)
-    shares = front_probabilities(record, rows, drawn)
+    shares = _front_probabilities(record, rows, drawn)
+    held = sum(np.isnan(share) for share in shares.values())
     members = {row.number for row in record.front}
     lines = [
         {
@@ -60,7 +61,7 @@ def uncertainty_frame(
             **_over_seeds(record, row, confidence),
             **_latency(row, drawn[row.number], confidence),
             "front_probability": shares[row.number],
-            "remark": "; ".join(drawn[row.number].remarks),
+            "remark": "; ".join([*drawn[row.number].remarks, *_held(shares[row.number], held)]),
         }
         for row in rows
     ]
@@ -104,7 +105,12 @@ def differences_frame(
     return pd.DataFrame(lines, columns=columns).set_index("number")
 
 
-def front_probabilities(record: StudyRecord, rows: Sequence[Row], drawn: Mapping[int, Draws]) -> dict[int, float]:
+def _held(share: float, held: int) -> list[str]:
+    """What is to be said of a trial's share where others were held at their figures."""
+    return [] if np.isnan(share) or not held else [f"front_probability: other trials held at their figures: {held}"]
+
+
+def _front_probabilities(record: StudyRecord, rows: Sequence[Row], drawn: Mapping[int, Draws]) -> dict[int, float]:
     """In which share of the resamples each trial is on the front of the study's objectives; NaN where not known."""
     names, directions = list(record.study.objectives), list(record.study.objectives.values())
     inside = [row for row in rows if all(name in row.figures for name in names)]
@@ -123,9 +129,6 @@ def front_probabilities(record: StudyRecord, rows: Sequence[Row], drawn: Mapping
     for draws in points.transpose(2, 0, 1):
         on_front[pareto_front(draws, directions)] += 1
     shares = dict(zip((row.number for row in inside), (on_front / times).tolist(), strict=True))
-    held = len(inside) - len(known)
-    for number in known if held else ():
-        drawn[number].remarks.append(f"front_probability: {held} trials without draws are held at their figures")
     return {row.number: shares[row.number] if row.number in known else NAN for row in rows}
 
 

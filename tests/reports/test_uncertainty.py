@@ -136,7 +136,7 @@ def test_what_is_not_known_is_no_number_and_said(make: Make, break_: Callable[[P
     frame = uncertainty_frame(record)
     assert frame.loc[1, ["ap_low", "ap_high", "front_probability"]].isna().all()
     assert remark in frame.loc[1, "remark"]
-    assert frame.loc[0, "remark"] == "front_probability: 1 trials without draws are held at their figures"
+    assert frame.loc[0, "remark"] == "front_probability: other trials held at their figures: 1"
     assert frame.loc[0, "front_probability"] == 1
     assert np.isnan(differences_frame(record, 0).loc[1, "low"])
 

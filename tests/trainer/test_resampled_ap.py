@@ -13,7 +13,7 @@ from catscale.trainer.kept_matches import KeptMatches, keep_matches
 from catscale.trainer.resampled_ap import resampled_ap
 from catscale.trainer.scoring import Found, score
 
-IMAGES = 72
+IMAGES = 40
 
 
 @pytest.fixture(scope="module")
@@ -115,5 +115,5 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
 
 def test_weights_of_other_images_are_refused(bccd: tuple[Split, Dataset], found: list[Found]) -> None:
     kept = keep_matches(found, *bccd)
-    with pytest.raises(ValueError, match="not for 72 images"):
-        resampled_ap(kept, np.ones((1, 71), dtype=int))
+    with pytest.raises(ValueError, match="not for 40 images"):
+        resampled_ap(kept, np.ones((1, 41), dtype=int))
