@@ -72,7 +72,7 @@ def by_trial(curves: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """The lines of each trial, as `curves_frame` has them: together."""
     numbers = np.array(curves["number"], dtype=int)
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    ends = [*starts[1:], len(numbers)]
+    ends = [*starts, len(numbers)][1:]
     return {int(numbers[start]): curves.iloc[start:end] for start, end in zip(starts, ends, strict=True)}
 
 

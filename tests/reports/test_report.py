@@ -329,6 +329,15 @@ def test_a_run_folder_that_is_gone_is_said(make: Make, tmp_path: Path) -> None:
     assert remarks == ["small: no learning curve of trial 3: the run folder is gone"]
 
 
+def test_a_study_whose_run_folders_are_all_gone_has_a_report(make: Make, tmp_path: Path) -> None:
+    folder = make(ROWS[:2])
+    shutil.rmtree(folder / "trials")
+    assert write_report([read_study(folder)], tmp_path / "out") == [
+        "small: no learning curve of trial 0, 1: the run folders are gone"
+    ]
+    assert not list((tmp_path / "out").glob("*curves*"))
+
+
 def test_two_studies_share_a_page_and_their_devices_are_told_apart(make: Make, tmp_path: Path) -> None:
     records = [read_study(make()), read_study(make(name="other", device="GPU"))]
     write_report([*records, records[0]], tmp_path / "out")
