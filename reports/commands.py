@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from ..blocks.errors import InputError
 from ..scaler.terminal import JsonOption, err, out, print_json, print_table
+
+PUBLISHED = Path("published")  # in place of a study: the tables and figures of the paper
 
 
 def zoo(
@@ -34,20 +37,50 @@ def zoo(
 
 
 def report(
-    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies, or their files.")],
+    studies: Annotated[
+        list[Path],
+        typer.Argument(metavar="STUDY...", help="Folders of studies, or their files; or published, the paper's."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("report"),
+    images: Annotated[
+        int, typer.Option(min=0, max=16, help="Validation images that each detector's predictions are shown on.")
+    ] = 3,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page on this machine, and renew it as trials end.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of --live; 0: any free one.  [default: 8750]")
+    ] = None,
 ) -> None:
-    """Draw the Pareto fronts of studies: PNG, SVG, CSV, Markdown, and one index.html that opens by itself.
+    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
 
     Example: catscale report runs/search/quickstart -o report/
     """
+    if port is not None and not live:
+        raise InputError("--port is of the page that --live serves; give --live too")
+    if live and PUBLISHED in studies:
+        raise InputError("published: the paper's tables are finished; --live is for studies")
+    if studies == [PUBLISHED]:
+        from .published_report import write_published
+
+        for sentence in write_published(output):
+            out.print(sentence, markup=False, highlight=False)
+        out.print(f"Tables and figures written to {output}", markup=False)
+        return
+
+    if live:
+        from .live import PORT, serve_live
+
+        serve_live(studies, output, PORT if port is None else port, lambda line: err.print(line, markup=False))
+        return
+
     from ..search.status import read_study
 
     records = [read_study(study) for study in studies]
 
     from .page import write_report
 
-    for remark in write_report(records, output):
+    for remark in write_report(records, output, images):
         err.print(f"note: {remark}", markup=False)
     out.print(f"Report written to {output / 'index.html'}", markup=False)
 

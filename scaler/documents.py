@@ -6,6 +6,7 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -82,9 +83,15 @@ def parse(kind: Any, document: Any, where: str, *, names: dict[str, tuple[str, .
         InputError: every mistake on a line of its own, with its place and, after an unknown key, the nearest known.
     """
     try:
-        return TypeAdapter(kind).validate_python(document)
+        return _adapter(kind).validate_python(document)
     except ValidationError as error:
         raise InputError("\n".join(_lines(error, kind, where, names or {}))) from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once for each type: that takes a hundred times as long as a check."""
+    return TypeAdapter(kind)
 
 
 def _lines(error: ValidationError, kind: Any, where: str, names: dict[str, tuple[str, ...]]) -> Iterator[str]:

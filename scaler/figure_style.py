@@ -1,7 +1,8 @@
 """The house style of every figure: one palette, one font, nothing that depends on the day or the machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,16 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
-# These three are exchanged for the page's own colours where a figure stands in it, so that it is readable by night.
+# These, and BLUE, are exchanged for the page's own where a figure stands in it, so that it is readable by night.
 INK, PALE, PAPER = "#1f2933", "#aab4be", "#fefefe"
-PAGE_COLOURS = {INK: "var(--ink)", PALE: "var(--pale)", PAPER: "var(--paper)"}
+PAGE_COLOURS = {INK: "var(--ink)", PALE: "var(--pale)", PAPER: "var(--paper)", BLUE: "var(--blue)"}
+
+FORMATS = ("png", "pdf", "svg")  # for screens, for papers, and to go on drawing
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Date": None, "Creator": None},
+}
 
 RC: dict[str, Any] = {
     "figure.figsize": (6.4, 4.4),
@@ -49,6 +57,7 @@ RC: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "legend.fontsize": 9,
+    "pdf.fonttype": 42,  # fonts embedded whole, as text: journals refuse matplotlib's usual Type 3
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud, and the file is small
     "svg.hashsalt": "catscale",  # the same figure is the same bytes
 }
@@ -67,16 +76,32 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, the same bytes for the same figure.
+def save(figure: "Figure", stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure in some of `FORMATS`, laid out once; the same bytes for the same figure.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    lay_out(figure)
     with house_style():
         for path in paths:
             with written(path) as beside:
-                metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-                figure.savefig(beside, format=path.suffix[1:], metadata=metadata)
+                figure.savefig(beside, format=path.suffix[1:], metadata=UNDATED[path.suffix[1:]])
     return paths
+
+
+def lay_out(figure: "Figure") -> None:
+    """Give each part of a figure its place for good, which takes longer than to draw it."""
+    with house_style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def svg_text(figure: "Figure") -> str:
+    """A figure as the text of an SVG file."""
+    text = StringIO()
+    lay_out(figure)
+    with house_style():
+        figure.savefig(text, format="svg", metadata=UNDATED["svg"])
+    return text.getvalue()

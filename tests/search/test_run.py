@@ -14,12 +14,14 @@ import pytest
 import yaml
 from catscale.blocks.errors import CatscaleError, InputError
 from catscale.scaler.latency.protocol import Protocol
+from catscale.scaler.latency.results import read_results
 from catscale.scaler.zoo import load
 from catscale.search.rows import Row, front, read_rows
 from catscale.search.run import run_study
 from catscale.search.select import select
 from catscale.search.status import read_study, status
 from catscale.search.study import Study, load_study
+from catscale.search.trial import latency_file
 from catscale.trainer.data.shapes import make_shapes
 
 STUDY: dict[str, Any] = {
@@ -91,6 +93,8 @@ def test_the_total_counts_trainings_only(done: tuple[Study, Path, list[Row]]) ->
         assert {"ap", "ap50", "params", "gflops", "latency_ms", "macs", "activations", "seconds"} <= row.figures.keys()
         run = folder / "trials" / str(row.number)
         assert {"architecture.yaml", "results.csv", "best.safetensors"} <= {path.name for path in run.iterdir()}
+        (taken,) = read_results(latency_file(run))
+        assert round(taken.summary.median_ms, 4) == row.figures["latency_ms"]
 
 
 def test_what_is_never_trained_says_why_and_has_no_folder(done: tuple[Study, Path, list[Row]]) -> None:
@@ -234,6 +238,7 @@ def test_a_killed_study_goes_on_from_its_checkpoint(
     ]
     assert len((tmp_path / "study" / "trials" / "1" / "results.csv").read_text().splitlines()) == 7
     assert not (tmp_path / "study" / "trials" / "0").exists()
+    assert [path.name for path in (tmp_path / "study" / "latency").iterdir()] == ["1.json"]
 
 
 def test_the_command_line_runs_tells_and_trains_further(cli: Any, place: Path, tmp_path: Path) -> None:
@@ -297,11 +302,6 @@ def test_a_parameter_of_the_recipe_is_trained_with_and_makes_another_candidate(p
     trained = [yaml.safe_load((place / "rates" / "trials" / str(n) / "recipe.yaml").read_text())["lr0"] for n in (0, 1)]
     assert trained == [row.values["recipe.lr0"] for row in rows]
     assert set(trained) == {0.001, 0.01}
-
-
-def test_hours_of_training_end_a_study(place: Path) -> None:
-    study = read(place, "hours", trials=3, space=NARROW, constraints={}, budget={"gpu_hours": 1e-9})
-    assert len(run_study(study, place / "hours", device="cpu")) == 1
 
 
 def test_a_model_that_is_named_is_trained_to_compare_with(place: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 from catscale.blocks.errors import CatscaleError, InputError
+from catscale.scaler.documents import write_text
 from catscale.search import open as open_study
 from catscale.search.backends import Backend
 from catscale.search.coordinator import Crew, pinned
@@ -22,7 +23,7 @@ from catscale.search.standing import SPENT, TAKEN_UP
 from catscale.search.status import read_study, status, status_lines
 from catscale.search.storages import close_storage, open_storage
 from catscale.search.study import load_study
-from catscale.search.trial import Task
+from catscale.search.trial import Task, latency_file
 from catscale.search.worker import Pulse
 from catscale.trainer.run_folder import RunFolder
 
@@ -224,12 +225,16 @@ def test_a_changed_space_goes_on_from_the_earlier_trials(tiny: Write, tmp_path: 
     space = {"width": {"choices": [0.5, 0.75, 1.0, 1.25]}, "activation": {"choices": ["leaky_relu", "silu"]}}
     inside = [row.values for row in before if float(row.values["width"]) in space["width"]["choices"]]
     assert 0 < len(inside) < 6
+    for row in before:
+        write_text(latency_file(tmp_path / "earlier" / "trials" / str(row.number)), str(row.values))
     path, folder = tiny("later", trials=8, space=space), tmp_path / "later"
     found = extend(load_study(path), folder, tmp_path / "earlier", journal(folder), there)
     assert (found.copied, found.outside) == (len(inside), 6 - len(inside))
     assert extend(load_study(path), folder, tmp_path / "earlier", journal(folder), there).copied == 0
     rows = simulate(path, folder)
     assert [row.values for row in rows[: len(inside)]] == inside
+    kept = [latency_file(folder / "trials" / str(number)).read_text() for number in range(len(inside))]
+    assert kept == [str(values) for values in inside]
     assert len({tuple(row.values.values()) for row in rows}) == 8 == len(rows)
     other = load_study(tiny("other", epochs=9))
     with pytest.raises(InputError, match=r"(?s)trained otherwise and cannot be compared:\n  recipe.epochs was 1, is 9"):

@@ -1,0 +1,172 @@
+"""The Pareto front's picture: it draws the frame that it is given (`points.py`), on a figure of its own."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, VERMILION, house_style, lay_out
+from ..search.quantities import QUANTITIES, Direction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CROWD = 1500  # points of which more are drawn as one image, so that files stay small
+APART_PX = 17  # between two labels of the front; those nearer are one label
+TOGETHER = 3  # trials in a label
+LONG = 14  # members of a front of which more have labels where there is room
+LETTER_PX, LINE_PX = 8.5, 15.0  # about as large as a label is
+
+
+def draw_front(
+    points: pd.DataFrame,
+    x: str,
+    y: str,
+    directions: tuple[Direction, Direction],
+    title: str,
+    published: pd.DataFrame | None = None,
+) -> "Figure":
+    """The front as a step line, its members by number; what they dominate, light; what was never trained, in grey.
+
+    Args:
+        points: as `points_frame` gives them.
+        x, y: the quantities' names.
+        directions: which way is better, of x and y.
+        title: of the figure.
+        published: other people's models, as `published_points` gives them.
+    """
+    with house_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5.6, 4.0), layout="constrained")
+        axes = figure.add_subplot()
+        at = points.assign(**{name: points[name] / QUANTITIES[x].scale for name in ("x", "x_low", "x_high")})
+        at = at.assign(**{name: points[name] / QUANTITIES[y].scale for name in ("y", "y_low", "y_high")})
+        members = at.query("kind == 'front'").sort_values(["x", "y"])
+        placed = at.dropna(subset=["x", "y"])
+        _whiskers(axes, members)
+        _scatter(axes, placed, "refused", "refused", marker="x", s=26, color=PALE, linewidths=1.1)
+        _scatter(axes, placed, "stopped", "stopped early", marker="v", s=26, facecolors=PAPER, edgecolors=PALE)
+        _scatter(axes, placed, "dominated", "dominated", s=30, color=PALE, alpha=0.8, linewidths=0)
+        if len(members) > 1:
+            step = "steps-post" if directions[0] == "minimize" else "steps-pre"  # it encloses what is dominated
+            axes.plot(members["x"], members["y"], drawstyle=step, color=BLUE, linewidth=1.8, zorder=3)
+        style = {"s": 58, "color": BLUE, "edgecolors": PAPER, "linewidths": 1.2, "label": "Pareto front", "zorder": 5}
+        axes.scatter(members["x"], members["y"], **style)
+        base = placed.query("reference != ''")
+        if len(base):
+            style = {"marker": "D", "s": 96, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.8}
+            axes.scatter(base["x"], base["y"], **style, label="reference", zorder=6)
+        if published is not None and len(published):
+            _published(axes, published, QUANTITIES[x].scale, QUANTITIES[y].scale)
+        axes.margins(0.1, 0.14)
+        untrained = np.array(at.query("kind == 'refused' and y.isna()")["x"])
+        if len(untrained):
+            _ticks(axes, untrained, anything=len(placed) > 0)
+        axes.set_xlabel(f"{QUANTITIES[x].label} · {better(directions[0])}")
+        axes.set_ylabel(f"{QUANTITIES[y].label} · {better(directions[1])}")
+        axes.set_title(title)
+        figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.4)
+        lay_out(figure)  # labels keep apart in pixels, so the axes must have their place
+        _number(axes, members, base, directions[0])
+    return figure
+
+
+def better(direction: Direction) -> str:
+    """Which way is better, for an axis."""
+    return "less is better" if direction == "minimize" else "more is better"
+
+
+def _scatter(axes: "Axes", placed: pd.DataFrame, kind: str, label: str, **style: object) -> None:
+    some = placed[(placed["kind"] == kind) & (placed["reference"] == "")]
+    if len(some):
+        if len(some) > CROWD:
+            style |= {"s": 7, "alpha": 0.35, "rasterized": True}
+        axes.scatter(some["x"], some["y"], label=label, zorder=2, **style)  # type: ignore[arg-type]
+
+
+def _whiskers(axes: "Axes", members: pd.DataFrame) -> None:
+    """Intervals of the front's members, in both directions where they are known."""
+    spread = {
+        axis: [(members[axis] - members[f"{axis}_low"]).fillna(0), (members[f"{axis}_high"] - members[axis]).fillna(0)]
+        for axis in "xy"
+    }
+    if any(side.gt(0).any() for sides in spread.values() for side in sides):
+        style = {"fmt": "none", "ecolor": BLUE, "elinewidth": 1.0, "capsize": 2.5, "alpha": 0.55, "zorder": 4}
+        axes.errorbar(members["x"], members["y"], xerr=spread["x"], yerr=spread["y"], **style)
+
+
+def _published(axes: "Axes", published: pd.DataFrame, x_scale: float, y_scale: float) -> None:
+    places = [(x / x_scale, y / y_scale) for x, y in zip(published["x"], published["y"], strict=True)]
+    style = {"marker": "s", "s": 30, "facecolors": "none", "edgecolors": INK, "linewidths": 1.1, "zorder": 4}
+    axes.scatter(*np.array(places).T, label="published", **style)
+    for place, model in zip(places, published["model"], strict=True):
+        axes.annotate(model, place, (6, -3), textcoords="offset points", fontsize=8, color=INK, zorder=7)
+
+
+def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:
+    """Ticks on the x axis; those far to the right are only counted, so that the points keep their room."""
+    low, high = axes.get_xlim()
+    near = refused[refused <= low + 1.6 * (high - low)] if anything else refused
+    further = f", {len(refused) - len(near)} further right" if len(near) < len(refused) else ""
+    style = {"marker": "|", "markersize": 9, "linestyle": "none", "color": PALE, "markeredgewidth": 1.4, "zorder": 2}
+    heights = np.full(len(near), 0.015)
+    label = f"refused ({len(refused)}{further})"
+    transform = axes.get_xaxis_transform()
+    axes.plot(near, heights, transform=transform, label=label, rasterized=len(near) > CROWD, **style)
+
+
+def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: Direction) -> None:
+    """Members of the front on the side where no point can be, equal ones together; references below, with their names.
+
+    Labels that would cover each other are one; along a long front, those without room are left out.
+    """
+    outward = -6 if direction == "minimize" else 6
+    places: dict[tuple[float, float], list[object]] = {}
+    for number, x, y in zip(members.index, members["x"], members["y"], strict=True):
+        places.setdefault((x, y), []).append(number)
+    taken: list[np.ndarray] = []
+    pixels = axes.transData.transform(np.array(list(places)).reshape(-1, 2))
+    for kept, close in _together(pixels).items():
+        x, y = list(places)[kept]
+        numbers = [str(number) for index in (kept, *close) for number in list(places.values())[index]]
+        if len(pixels) > LONG:
+            close, numbers = [], numbers[:1]
+        text = ", ".join(numbers[:TOGETHER]) + (" …" if len(numbers) > TOGETHER else "")
+        if len(pixels) > LONG and not _room(pixels[kept], text, outward, axes, taken):
+            continue
+        side = "right" if outward < 0 else "left"
+        style = {"textcoords": "offset points", "ha": side, "fontweight": "bold", "zorder": 7}
+        axes.annotate(text, (x, y), (outward, 6), **style)
+    for number, x, y, name in zip(base.index, base["x"], base["y"], base["reference"], strict=True):
+        text = name if number in members.index else f"{number} {name}"
+        ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}  # a line may be behind it
+        style = {"textcoords": "offset points", "ha": "center", "color": INK, "zorder": 7, "bbox": ground}
+        axes.annotate(text, (x, y), (0, -20), **style)
+
+
+def _room(pixel: np.ndarray, text: str, outward: int, axes: "Axes", taken: list[np.ndarray]) -> bool:
+    """Whether a label fits into the axes beside those before it; it is one of them then."""
+    width = LETTER_PX * len(text) * np.sign(outward)
+    corner = pixel + np.array([outward, 0.0])
+    box = np.sort([corner, corner + np.array([width, LINE_PX])], axis=0)
+    free = all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
+    inside = bool(box[0, 0] >= axes.bbox.x0)
+    if free and inside:
+        taken.append(box)
+    return free and inside
+
+
+def _together(pixels: np.ndarray) -> dict[int, list[int]]:
+    """Which places along the front have a label, both ends first, and which others, too near to it, each names."""
+    labels: dict[int, list[int]] = {}
+    places = range(len(pixels))
+    for index in dict.fromkeys([*places[:1], *places[-1:], *places]):
+        distances = {kept: float(np.abs(pixels[index] - pixels[kept]).max()) for kept in labels}
+        nearest = min(distances, key=lambda kept: distances[kept], default=None)
+        if nearest is None or distances[nearest] >= APART_PX:
+            labels[index] = []
+        else:
+            labels[nearest].append(index)
+    return labels
