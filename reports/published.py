@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
-from ..scaler.cost import CostReport
+from ..scaler.cost import CostReport, Form
 
 TENTH = Decimal("0.1")
 
@@ -18,7 +19,8 @@ class Published:
 
     `params_m` (millions) and `flops_g` (10^9 operations) are as printed, to the last digit. Of models that catscale
     has, `zoo` is the name here, and `convention` and `counted_at_px` say how the printed FLOPs arise: counted at that
-    size by that convention, rounded to 0.1 G, and scaled with the number of pixels to `size_px`.
+    size by that convention, rounded to 0.1 G, and scaled with the number of pixels to `size_px`; `params_of` says of
+    which form of the graph (`CostReport.params_of`) the printed parameters are.
     """
 
     table: int
@@ -40,6 +42,7 @@ class Published:
     ap_s_test: float | None
     ap_m_test: float | None
     ap_l_test: float | None
+    params_of: str
     convention: str
     counted_at_px: int
     note: str
@@ -49,8 +52,7 @@ class Published:
         report = cost(self.counted_at_px)
         counted = tenths(report.flops(self.convention), 10**9)
         scaled = counted * self.size_px**2 / self.counted_at_px**2
-        params = report.params_train if self.convention == "paper-train" else report.params
-        return tenths(params, 10**6), scaled.quantize(TENTH, ROUND_HALF_UP)
+        return tenths(report.params_of(cast(Form, self.params_of)), 10**6), scaled.quantize(TENTH, ROUND_HALF_UP)
 
 
 def tenths(count: int, unit: int) -> Decimal:
@@ -66,7 +68,7 @@ def published() -> tuple[Published, ...]:
 
 
 def _row(line: dict[str, str]) -> Published:
-    texts = {name: line[name] for name in ("model", "zoo", "convention", "note")}
+    texts = {name: line[name] for name in ("model", "zoo", "params_of", "convention", "note")}
     exact = {name: Decimal(line[name]) for name in ("params_m", "flops_g")}
     whole = {name: int(line[name] or 0) for name in ("table", "size_px", "counted_at_px")}
     rest = line.keys() - texts.keys() - exact.keys() - whole.keys()

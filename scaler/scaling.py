@@ -7,6 +7,7 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, get_args
 
 from ..blocks.elan import Elan, Form
@@ -14,7 +15,7 @@ from ..blocks.errors import nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import TRANSITIONS, Transition
-from .architecture import Architecture, Node
+from .architecture import DETECT, Architecture, Node
 from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .dark_blocks import dark
@@ -39,6 +40,7 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
         architecture,
         lambda node: widened(node.block, roles, factors[node.name], divisor),
         unchanged=set(factors.values()) == {1},
+        head=widened(architecture.head, roles, factors.get(DETECT, Fraction(1)), divisor),
     )
 
 
@@ -68,7 +70,8 @@ def compound(
     With r = new concatenated width / old, read off the graph of each block, every width outside computational blocks
     (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by
     r ** exponent, and the widths inside stay. Each r governs what follows its block until the next one; what precedes
-    the first block follows the first. With the paper's exponent, 1, the ratio of in- to out-channels of every
+    the first block follows the first, and a head that is as wide at every level follows the finest. With the paper's
+    exponent, 1, the ratio of in- to out-channels of every
     transition layer is that of the base; with 0, only depth is scaled, as where chains alone are deepened and nothing
     is concatenated.
 
@@ -90,6 +93,7 @@ def compound(
         deeper,
         lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
         unchanged=deeper is architecture,
+        head=widened(architecture.head, (Role.OUTSIDE,), ratio[governing[architecture.heads[0]]], divisor),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import floor, inf
 
-from ..blocks.ops import Anchors
+from ..blocks.levels import Anchors
 from ..blocks.roles import Block, Role, fields_with
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, rounded, widened

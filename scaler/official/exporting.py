@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from ...blocks.errors import InputError, nearest
 from ...blocks.graph import Layer
-from ...blocks.ops import Add, Conv, GroupConcat, Image, MaxPool, Op, Predict, RepConv, TakeGroup
+from ...blocks.levels import Predict
+from ...blocks.ops import Add, Conv, GroupConcat, Image, MaxPool, Op, RepConv, TakeGroup
 from ..architecture import Architecture, lower
 from .importing import Slot
 from .modules import COMPOSITES, GROUPS, HEADS, Head, composite_of, write_plain

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from catscale.blocks.levels import Detect, Predict
 from catscale.blocks.measures import Shape, ShapeError
 from catscale.blocks.modules import ConvLayer, PredictLayer, RepConvLayer
 from catscale.blocks.ops import (
@@ -9,11 +10,9 @@ from catscale.blocks.ops import (
     ChannelShuffle,
     Concat,
     Conv,
-    Detect,
     GroupConcat,
     MaxPool,
     Op,
-    Predict,
     RepConv,
     SpaceToDepth,
     TakeGroup,
