@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from .graph import Feature, Lowering
 from .measures import ShapeError
-from .ops import Activation, Conv, RepConv
+from .ops import Activation, Conv, Gating, RepConv
 from .roles import CLOSED, Count, OutsideWidth
 
 
@@ -20,7 +20,7 @@ class ConvNode:
     kernel: Count = 1
     stride: Count = 1
     groups: Count = 1
-    act: Activation | Literal["none"] | None = None
+    act: Activation | Gating | Literal["none"] | None = None
     norm: bool = True  # without batch norm it has a bias
 
     arity: ClassVar[int | None] = 1

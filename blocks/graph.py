@@ -13,6 +13,7 @@ from .ops import (
     Concat,
     Conv,
     Gate,
+    Gating,
     GlobalPool,
     GroupConcat,
     MaxPool,
@@ -173,7 +174,7 @@ class Lowering:
         """Twice the height and width."""
         return self.layer(Upsample(), x, at=at)
 
-    def excite(self, x: Feature, act: Activation, at: str = "excite") -> Feature:
+    def excite(self, x: Feature, act: Gating, at: str = "excite") -> Feature:
         """A number for each channel, by a 1x1 conv of its mean, that the channel is multiplied by ("effective" SE).
 
         Source: squeeze and excitation in the form of CenterMask, arXiv:1911.06667, section 3.4.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from .graph import Feature, Lowering
 from .levels import AnchorFree, Anchors, Distribution, Predict
-from .ops import Activation, Conv, Gate, GlobalPool
+from .ops import Conv, Gate, GlobalPool
 from .roles import CLOSED, Count, OutsideWidth
 
 
@@ -93,8 +93,7 @@ class EtHead:
         return net.layer(Distribution(level.classes, level.stride, self.bins), box, classes)
 
     def _aligned(self, net: Lowering, x: Feature, mean: Feature) -> Feature:
-        gate: Activation = "sigmoid"
-        numbers = net.layer(Conv(x.shape.channels, act=gate, norm=False), mean, at="attention")
+        numbers = net.layer(Conv(x.shape.channels, act="sigmoid", norm=False), mean, at="attention")
         return net.conv(net.layer(Gate(), x, numbers, at="gate"), x.shape.channels, at="conv")
 
 

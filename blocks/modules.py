@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from .levels import Anchors, Detect, Predict
-from .ops import Activation, Conv, RepConv
+from .ops import Activation, Conv, Gating, RepConv
 
 BN_EPS, BN_MOMENTUM = 1e-3, 0.03  # the models as released, everywhere
 IMPLICIT_STD = 0.02  # spread of the implicit vectors at the start
 
 
-def activation(act: Activation | None) -> nn.Module:
+def activation(act: Activation | Gating | None) -> nn.Module:
     """The activation's module, in place where it may be."""
     match act:
         case None:

@@ -11,7 +11,8 @@ from typing import Literal, Protocol, Self
 
 from .measures import Cost, Shape, ShapeError, Traffic, Window
 
-Activation = Literal["silu", "leaky_relu", "mish", "sigmoid", "hard_sigmoid"]
+Activation = Literal["silu", "leaky_relu", "mish"]
+Gating = Literal["sigmoid", "hard_sigmoid"]  # of a conv whose output others are multiplied by
 
 
 class Op(Protocol):
@@ -103,7 +104,7 @@ class Conv(Primitive):
     kernel: int = 1
     stride: int = 1
     groups: int = 1
-    act: Activation | None = "silu"
+    act: Activation | Gating | None = "silu"
     norm: bool = True
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -147,7 +148,7 @@ class RepConv(Primitive):
     out: int
     stride: int = 1
     groups: int = 1
-    act: Activation | None = "silu"
+    act: Activation | Gating | None = "silu"
     identity: bool = True
 
     def branches(self, x: Shape) -> int:

@@ -9,6 +9,7 @@ a block's wiring stands nowhere but in its lowering.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import get_args
 
 from ..blocks.graph import Feature, Layer, Lowering
 from ..blocks.measures import ShapeError
@@ -103,8 +104,10 @@ def _activation(net: Wiring, end: str) -> Activation | None:
     """The activation of the last convolution before a layer, or at it, that has one."""
     while net.layers[end].inputs:
         op = net.layers[end].op
-        if isinstance(op, Conv | RepConv) and op.act:
-            return op.act
+        if isinstance(op, Conv | RepConv):
+            found = next((act for act in get_args(Activation) if act == op.act), None)
+            if found:
+                return found
         end = net.source(end)
     return None
 

@@ -20,6 +20,7 @@ from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .dark_blocks import dark
 from .factors import Factor, ScaleError, factors_of_nodes
+from .head_kinds import with_head
 from .plans import rep
 from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
@@ -172,7 +173,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
 
 
 def activation(architecture: Architecture, kind: str) -> Architecture:
-    """Another activation function, `silu` or `leaky_relu`, wherever there is one.
+    """Another activation function, `silu`, `leaky_relu` or `mish`, wherever there is one; gates keep theirs.
 
     Raises:
         ScaleError: the kind is unknown.
@@ -180,9 +181,9 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
     if kind not in get_args(Activation):
         known = nearest(str(kind), get_args(Activation))
         raise ScaleError(f"{architecture.name}: activation: none is called {kind!r}; {known}")
-    named = any(_names_activation(node.block) for node in architecture.nodes)
+    named = any(node.act or _names_activation(node.block) for node in architecture.nodes)
     nodes = tuple(
-        replace(node, block=replace(node.block, act=None)) if _names_activation(node.block) else node  # type: ignore[call-arg]
+        replace(node, act=None, block=replace(node.block, act=None) if _names_activation(node.block) else node.block)  # type: ignore[call-arg]
         for node in architecture.nodes
     )
     return replace(architecture, activation=kind, **({"nodes": nodes} if named else {}))
@@ -190,7 +191,7 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
 
 def _names_activation(block: Block) -> bool:
     """Whether a block has an activation of its own, besides none at all."""
-    return getattr(block, "act", None) not in (None, "none")
+    return getattr(block, "act", None) in get_args(Activation)
 
 
 def implicit(architecture: Architecture, wanted: bool) -> Architecture:
@@ -217,11 +218,12 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "implicit": implicit,
     "stages": stages,
     "aux": aux,
+    "head": with_head,
 }
 SETTINGS = {
     "exponent": ("compound",),
     "divisor": ("width", "compound"),
-    "anchors": ("stages",),
+    "anchors": ("stages", "head"),
     "form": ("extend",),
     "force": ("rep",),
 }  # of which scalings; beside them, by name
