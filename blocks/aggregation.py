@@ -56,8 +56,7 @@ class PartialOsa:
         for layer in range(1, self.layers + 1):
             path = net.conv(path, self.width, 3, at=f"conv{layer}")
             taps.append(path)
-        joined = net.concat(*reversed(taps)) if len(taps) > 1 else path
-        return net.conv(joined, self.out, at="out")
+        return net.conv(net.concat(*reversed(taps)), self.out, at="out")  # of one tap too: its width is what r is of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class ConvNode:
     kernel: Count = 1
     stride: Count = 1
     groups: Count = 1
-    act: Activation | Gating | Literal["none"] | None = None
+    act: Literal[Activation, Gating, "none"] | None = None
     norm: bool = True  # without batch norm it has a bias
 
     arity: ClassVar[int | None] = 1

@@ -293,7 +293,7 @@ class Add(Free):
 
 @dataclass(frozen=True, slots=True)
 class GlobalPool(Free):
-    """Mean over the whole map, in one cell."""
+    """Mean over the whole map, in one cell. Its window is told as a cell: what all cells share tells none apart."""
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs

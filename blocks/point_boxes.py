@@ -52,7 +52,8 @@ def distribution_boxes(logits: Tensor, stride: int, bins: int) -> Tensor:
     its bins. Source: PP-YOLOE, arXiv:2203.16250, section 2.2.
     """
     sides, classes = logits[..., : 4 * bins].unflatten(-1, (4, bins)), logits[..., 4 * bins :]
-    distance = sides.softmax(-1) @ torch.arange(bins, device=logits.device, dtype=logits.dtype)
+    cells = torch.arange(bins, device=logits.device, dtype=logits.dtype)
+    distance = (sides.softmax(-1) * cells).sum(-1)
     before, after = distance[..., :2], distance[..., 2:]
     middle = _corners(logits) + 0.5
     box = torch.cat((middle + (after - before) / 2, before + after), -1) * stride

@@ -164,7 +164,7 @@ def _call(program: fx.Graph, layer: Layer, inputs: list[fx.Node], has_module: bo
         case AnchorFree() | Distribution():
             return program.call_function(level_map, (inputs,))
         case GlobalPool():
-            return program.call_function(F.adaptive_avg_pool2d, (inputs[0], 1))
+            return program.call_function(torch.mean, (inputs[0], (2, 3), True))
         case Gate():
             return program.call_function(mul, (inputs[0], inputs[1]))
         case Add():
