@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
+from .levels import LEVELS, Detect, Level
 from .measures import Cost, Shape
 from .ops import (
     Activation,
@@ -11,11 +12,12 @@ from .ops import (
     ChannelShuffle,
     Concat,
     Conv,
-    Detect,
+    Gate,
+    Gating,
+    GlobalPool,
     GroupConcat,
     MaxPool,
     Op,
-    Predict,
     SpaceToDepth,
     TakeGroup,
     Upsample,
@@ -97,9 +99,14 @@ class Graph:
         """The deploy graph: auxiliary heads cut; batch norm, RepConv and implicit vectors folded; boxes decoded."""
         lead = self.lead_only()
         layers = tuple(replace(layer, op=layer.op.folded()) for layer in lead.layers)
-        predict = {layer.name: layer.op for layer in layers if isinstance(layer.op, Predict)}
-        detect = Layer("detect.decode", Detect(tuple(predict[name] for name in self.lead)), self.lead, "detect")
+        levels = replace(lead, layers=layers).levels
+        detect = Layer("detect.decode", Detect(tuple(levels[name] for name in self.lead)), self.lead, "detect")
         return Graph((*layers, detect), self.lead, decoded=detect.name)
+
+    @property
+    def levels(self) -> dict[str, Level]:
+        """The ops that the heads end in, by the names of their layers."""
+        return {layer.name: layer.op for layer in self.layers if isinstance(layer.op, LEVELS)}
 
     def flattened(self, apart: Container[str] = ()) -> "Graph":
         """A concat that feeds only another concat becomes part of it: one copy of the features instead of two.
@@ -140,7 +147,7 @@ class Lowering:
     """What a block writes its layers with. `at` names a layer by its place within the node, stable under scaling."""
 
     node: str
-    act: Activation
+    act: Activation  # of what is lowered
     layers: list[Layer] = field(default_factory=list)
     prefix: str = ""
 
@@ -182,6 +189,15 @@ class Lowering:
     def upsample(self, x: Feature, at: str = "") -> Feature:
         """Twice the height and width."""
         return self.layer(Upsample(), x, at=at)
+
+    def excite(self, x: Feature, act: Gating, at: str = "excite") -> Feature:
+        """A number for each channel, by a 1x1 conv of its mean, that the channel is multiplied by ("effective" SE).
+
+        Source: squeeze and excitation in the form of CenterMask, arXiv:1911.06667, section 3.4.
+        """
+        net = self.inside(at)
+        mean = net.layer(GlobalPool(), x, at="mean")
+        return net.layer(Gate(), x, net.layer(Conv(x.shape.channels, act=act, norm=False), mean, at="conv"), at="gate")
 
     def space_to_depth(self, x: Feature, at: str = "") -> Feature:
         """Half the height and width, four times the channels."""

@@ -7,13 +7,14 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from .ops import Activation, Anchors, Conv, Detect, Predict, RepConv
+from .levels import Anchors, Detect, Predict
+from .ops import Activation, Conv, Gating, RepConv
 
 BN_EPS, BN_MOMENTUM = 1e-3, 0.03  # the models as released, everywhere
 IMPLICIT_STD = 0.02  # spread of the implicit vectors at the start
 
 
-def activation(act: Activation | None) -> nn.Module:
+def activation(act: Activation | Gating | None) -> nn.Module:
     """The activation's module, in place where it may be."""
     match act:
         case None:
@@ -22,6 +23,12 @@ def activation(act: Activation | None) -> nn.Module:
             return nn.SiLU(inplace=True)
         case "leaky_relu":
             return nn.LeakyReLU(0.1, inplace=True)
+        case "mish":
+            return nn.Mish(inplace=True)
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "hard_sigmoid":
+            return nn.Hardsigmoid()
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -47,7 +54,7 @@ class ConvLayer(nn.Module):
     def __init__(self, op: Conv, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
-            channels, op.out, op.kernel, op.stride, op.kernel // 2, groups=op.groups, bias=not op.norm
+            channels, op.out, op.kernel, op.stride, (op.kernel - 1) // 2, groups=op.groups, bias=not op.norm
         )
         self.norm = batch_norm(op.out) if op.norm else nn.Identity()
         self.act = activation(op.act)
@@ -56,7 +63,10 @@ class ConvLayer(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
     def folded_weights(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias that do without the batch norm."""
+        """Weight and bias that do without the batch norm; its own where it has none."""
+        if isinstance(self.norm, nn.Identity):
+            assert self.conv.bias is not None
+            return self.conv.weight.double(), self.conv.bias.double()
         assert isinstance(self.norm, nn.BatchNorm2d)
         return fold_norm(self.conv.weight, self.norm)
 
@@ -141,7 +151,7 @@ class DetectLayer(nn.Module):
 
     def __init__(self, op: Detect) -> None:
         super().__init__()
-        self.levels = [(level.anchors, level.stride) for level in op.levels]
+        self.levels = [(level.anchors, level.stride) for level in op.levels if isinstance(level, Predict)]
         self._place_anchors(None)
 
     def _place_anchors(self, device: torch.device | None) -> None:

@@ -2,7 +2,8 @@
 
 A shape is of one image. Costs are exact integers, for batch 1; where channels are polynomials in widths that are not
 known yet, costs are too (`scaler.forms`). An op knows whether it still has its training form (batch norm apart, RepConv
-branches, implicit vectors); `folded` gives the op that computes the same when deployed.
+branches, implicit vectors); `folded` gives the op that computes the same when deployed. What ends a level's head stands
+in `levels`.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +11,8 @@ from typing import Literal, Protocol, Self
 
 from .measures import Cost, Shape, ShapeError, Traffic, Window
 
-Activation = Literal["silu", "leaky_relu"]
-Anchors = tuple[tuple[float, float], ...]  # (width, height) in pixels of the network input
+Activation = Literal["silu", "leaky_relu", "mish"]
+Gating = Literal["sigmoid", "hard_sigmoid"]  # of a conv whose output others are multiplied by
 
 
 class Op(Protocol):
@@ -43,7 +44,7 @@ class Op(Protocol):
         ...
 
 
-class _Primitive:
+class Primitive:
     """What holds for most ops: every operand passes through memory once, and a cell reads the one in its place."""
 
     __slots__ = ()
@@ -57,7 +58,7 @@ class _Primitive:
         return Window()
 
 
-class _Free(_Primitive):
+class Free(Primitive):
     """An op without weights or multiplications: it moves, selects or adds, which every convention counts as nothing."""
 
     __slots__ = ()
@@ -72,7 +73,7 @@ class _Free(_Primitive):
         return self
 
 
-class _View(_Free):
+class _View(Free):
     """An op whose output lies in memory already: it says where, and moves nothing."""
 
     __slots__ = ()
@@ -93,14 +94,17 @@ class Image(_View):
 
 
 @dataclass(frozen=True, slots=True)
-class Conv(_Primitive):
-    """Convolution with padding kernel // 2, then batch norm (folded: a bias instead), then activation."""
+class Conv(Primitive):
+    """Convolution, then batch norm (folded: a bias instead), then activation.
+
+    The padding is (kernel - 1) // 2, so that at stride 2 an even side is halved exactly, by even kernels too.
+    """
 
     out: int
     kernel: int = 1
     stride: int = 1
     groups: int = 1
-    act: Activation | None = "silu"
+    act: Activation | Gating | None = "silu"
     norm: bool = True
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -130,11 +134,11 @@ class Conv(_Primitive):
 
     @property
     def window(self) -> Window:
-        return Window(self.kernel, self.stride, self.kernel // 2)
+        return Window(self.kernel, self.stride, (self.kernel - 1) // 2)
 
 
 @dataclass(frozen=True, slots=True)
-class RepConv(_Primitive):
+class RepConv(Primitive):
     """3x3 and 1x1 convolutions with batch norms, summed, then activation; one 3x3 convolution when folded.
 
     With `identity`, a batch norm of the input joins the sum where the shapes allow it; without, it is "RepConvN", the
@@ -144,7 +148,7 @@ class RepConv(_Primitive):
     out: int
     stride: int = 1
     groups: int = 1
-    act: Activation | None = "silu"
+    act: Activation | Gating | None = "silu"
     identity: bool = True
 
     def branches(self, x: Shape) -> int:
@@ -173,7 +177,7 @@ class RepConv(_Primitive):
 
 
 @dataclass(frozen=True, slots=True)
-class MaxPool(_Free):
+class MaxPool(Free):
     """Maximum over kernel x kernel; stride 1 keeps the size (padding kernel // 2), a larger one does not pad."""
 
     kernel: int
@@ -194,7 +198,7 @@ class MaxPool(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Upsample(_Free):
+class Upsample(Free):
     """Nearest-neighbour up-sampling by a whole factor."""
 
     factor: int = 2
@@ -209,7 +213,7 @@ class Upsample(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceToDepth(_Free):
+class SpaceToDepth(Free):
     """Each 2x2 square becomes four times the channels, in the order (row, column) = 00, 10, 01, 11 ("ReOrg")."""
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -224,7 +228,7 @@ class SpaceToDepth(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Concat(_Free):
+class Concat(Free):
     """Channels of all inputs, in order: a copy, every channel read and written."""
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -235,7 +239,7 @@ class Concat(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupConcat(_Free):
+class GroupConcat(Free):
     """Channels of all inputs, sorted by group: the first group's share of every input, then the second's, and so on.
 
     Source: the shuffle of E-ELAN, YOLOv7, arXiv:2207.02696, section 3.1 and Fig. 2 (d).
@@ -262,7 +266,7 @@ class TakeGroup(_View):
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelShuffle(_Free):
+class ChannelShuffle(Free):
     """Channels dealt out in turns, so that each group afterwards holds some of every group before.
 
     Source: ShuffleNet, arXiv:1707.01083, section 3.1.
@@ -277,7 +281,7 @@ class ChannelShuffle(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Add(_Free):
+class Add(Free):
     """Element-wise sum of all inputs."""
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -288,49 +292,23 @@ class Add(_Free):
 
 
 @dataclass(frozen=True, slots=True)
-class Predict(_Primitive):
-    """The 1x1 convolution of one pyramid level's head: for each anchor x, y, w, h, objectness and a logit per class.
-
-    With `implicit`, a learned vector is added to its input and another multiplies its output (YOLOR's implicit
-    knowledge; YOLOv7, arXiv:2207.02696, section 4.3); both are folded into weight and bias when deployed.
-    """
-
-    anchors: Anchors
-    classes: int
-    stride: int  # pixels of the network input for each cell
-    implicit: bool = False
-
-    @property
-    def out(self) -> int:
-        return len(self.anchors) * (5 + self.classes)
+class GlobalPool(Free):
+    """Mean over the whole map, in one cell. Its window is told as a cell: what all cells share tells none apart."""
 
     def shape(self, *inputs: Shape) -> Shape:
         (x,) = inputs
-        return Shape(self.out, x.height, x.width)
-
-    def cost(self, *inputs: Shape) -> Cost:
-        (x,) = inputs
-        y = self.shape(x)
-        weights = x.channels * self.out
-        vectors = x.channels + self.out if self.implicit else 0
-        return Cost(weights + self.out + vectors, weights * y.pixels, y.elements, biases=y.elements)
-
-    def folded(self) -> "Predict":
-        return replace(self, implicit=False)
-
-    def convs_passed(self, *inputs: Shape) -> tuple[int, int]:
-        return 1, 1
+        return Shape(x.channels, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Detect(_Free):
-    """Decode all levels to boxes: a row for each anchor of each cell, of cx, cy, w, h, objectness, class scores."""
-
-    levels: tuple[Predict, ...]
+class Gate(Free):
+    """A map multiplied by one number for each channel: inputs are the map, then the numbers, C x 1 x 1."""
 
     def shape(self, *inputs: Shape) -> Shape:
-        rows = sum(x.pixels * len(level.anchors) for x, level in zip(inputs, self.levels, strict=True))
-        return Shape(rows, 1, 5 + self.levels[0].classes)
+        x, numbers = inputs
+        if numbers != Shape(x.channels, 1, 1):
+            raise ShapeError(f"a map of {x} cannot be gated by {numbers}; a number for each channel is needed")
+        return x
 
 
 def _split(channels: int, groups: int) -> int:
@@ -340,4 +318,4 @@ def _split(channels: int, groups: int) -> int:
 
 
 def _strided(side: int, kernel: int, stride: int) -> int:
-    return (side + 2 * (kernel // 2) - kernel) // stride + 1
+    return (side + 2 * ((kernel - 1) // 2) - kernel) // stride + 1

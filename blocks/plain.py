@@ -1,9 +1,13 @@
 """Layers without weights as nodes: a graph written out layer by layer has them, and some stand between blocks."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from .graph import Feature, Lowering
+from .measures import ShapeError
+from .ops import Gate, GlobalPool, TakeGroup
 from .roles import CLOSED, Count
 
 
@@ -66,6 +70,46 @@ class Fold:
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
         return net.fold(x, self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeGroupNode:
+    """The channels of one of several equal groups."""
+
+    index: Annotated[int, Field(ge=0, strict=True)]  # from 0
+    groups: Count
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        if self.index >= self.groups:
+            raise ShapeError(f"index {self.index} of {self.groups} groups; they are counted from 0")
+        return net.layer(TakeGroup(self.index, self.groups), x)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPoolNode:
+    """Mean over the whole map."""
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        return net.layer(GlobalPool(), x)
+
+
+@dataclass(frozen=True, slots=True)
+class GateNode:
+    """A map multiplied by one number for each channel; it reads the map, then the numbers."""
+
+    arity: ClassVar[int | None] = 2
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        return net.layer(Gate(), *inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,48 @@ from .roles import CLOSED, OutsideWidth
 POOLS = (5, 9, 13)
 
 
+def pooled(net: Lowering, x: Feature) -> list[Feature]:
+    """Max pools of one feature, at stride 1, smallest window first."""
+    return [net.max_pool(x, kernel, at=f"pool{kernel}") for kernel in POOLS]
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """A feature and its max pools, the largest window first, joined, as in YOLOv4 (arXiv:2004.10934)."""
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        return net.concat(*reversed(pooled(net, x)), x, at="")
+
+
+@dataclass(frozen=True, slots=True)
+class Spp:
+    """Spatial pyramid pooling of a 1x1 conv to half the channels that came in, ended by a 1x1 conv.
+
+    `chained`: three 5x5 pools, each of the one before, which is the same function of less work (YOLOv5's "SPPF").
+
+    Source: arXiv:1406.4729; as in the released YOLOv5 and YOLOX.
+    """
+
+    out: OutsideWidth
+    chained: bool = False
+
+    arity: ClassVar[int | None] = 1
+    __pydantic_config__ = CLOSED
+
+    def lower(self, net: Lowering, *inputs: Feature) -> Feature:
+        (x,) = inputs
+        stem = net.conv(x, x.shape.channels // 2, at="stem")
+        parts = [stem]
+        for kernel in POOLS:
+            source, window = (parts[-1], POOLS[0]) if self.chained else (stem, kernel)
+            parts.append(net.max_pool(source, window, at=f"pool{kernel}"))
+        return net.conv(net.concat(*parts, at="pools"), self.out, at="out")
+
+
 @dataclass(frozen=True, slots=True)
 class SppCspc:
     """Cross-stage partial spatial pyramid pooling, its inner width equal to its output's.
@@ -26,8 +68,7 @@ class SppCspc:
         path = net.conv(x, self.out, at="conv1")
         path = net.conv(path, self.out, kernel=3, at="conv2")
         path = net.conv(path, self.out, at="conv3")
-        pools = (net.max_pool(path, kernel, at=f"pool{kernel}") for kernel in POOLS)
-        path = net.conv(net.concat(path, *pools, at="pools"), self.out, at="conv4")
+        path = net.conv(net.concat(path, *pooled(net, path), at="pools"), self.out, at="conv4")
         path = net.conv(path, self.out, kernel=3, at="conv5")
         bypass = net.conv(x, self.out, at="bypass")
         return net.conv(net.concat(path, bypass), self.out, at="out")
@@ -45,8 +86,7 @@ class SppTiny:
     def lower(self, net: Lowering, *inputs: Feature) -> Feature:
         (x,) = inputs
         bypass, path = (net.conv(x, self.out, at=place) for place in ("bypass", "stem"))
-        pools = [net.max_pool(path, kernel, at=f"pool{kernel}") for kernel in POOLS]
-        path = net.conv(net.concat(*reversed(pools), path, at="pools"), self.out, at="conv")
+        path = net.conv(net.concat(*reversed(pooled(net, path)), path, at="pools"), self.out, at="conv")
         return net.conv(net.concat(path, bypass), self.out, at="out")
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from .graph import Feature, Lowering
-from .ops import ShapeError
+from .measures import ShapeError
+from .ops import RepConv
 from .roles import CLOSED, Count, OutsideWidth, Repeats
 
-UnitWord = Literal["dark", "res", "resx"]
+UnitWord = Literal["dark", "dark_half", "res", "resx"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +21,23 @@ class Unit:
     kernels: tuple[int, ...]
     groups: int = 1  # of the conv that is larger than 1x1
     narrowing: int = 1  # width outside / width inside, in a CSP block
+    rep: bool = False  # the last conv trains as RepConv, without identity, as it stands before a sum
 
     def lower(self, net: Lowering, x: Feature, inner: int, out: int, *, residual: bool) -> Feature:
         """Write its layers; the input is added if it is residual and as wide as the output."""
         y = x
         for place, kernel in enumerate(self.kernels, 1):
             width = out if place == len(self.kernels) else inner
-            y = net.conv(y, width, kernel, groups=self.groups if kernel > 1 else 1, at=f"conv{place}")
+            if self.rep and place == len(self.kernels):
+                y = net.layer(RepConv(width, act=net.act, identity=False), y, at=f"conv{place}")
+            else:
+                y = net.conv(y, width, kernel, groups=self.groups if kernel > 1 else 1, at=f"conv{place}")
         return net.add(x, y) if residual and x.shape.channels == out else y
 
 
 UNITS: dict[UnitWord, Unit] = {
     "dark": Unit((1, 3)),
+    "dark_half": Unit((1, 3), narrowing=2),  # the first stage of YOLOv4's backbone
     "res": Unit((1, 3, 1), narrowing=2),
     "resx": Unit((1, 3, 1), groups=32),
 }
@@ -43,9 +49,9 @@ def unit_of(word: UnitWord, reverse: bool) -> Unit:
     Raises:
         ShapeError: a unit of another kind is to be reversed, whose kernels are the same from either end.
     """
-    if reverse and word != "dark":
-        raise ShapeError(f"reversed: a {word} unit has 1x1 convs on both sides; leave it out, or use unit: dark")
     unit = UNITS[word]
+    if reverse and unit.kernels == unit.kernels[::-1]:
+        raise ShapeError(f"reversed: a {word} unit has 1x1 convs on both sides; leave it out, or use unit: dark")
     return replace(unit, kernels=unit.kernels[::-1]) if reverse else unit
 
 

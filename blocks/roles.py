@@ -41,8 +41,8 @@ class Block(Protocol):
 
 
 @cache
-def fields_with(kind: type[Block], *roles: Role) -> tuple[str, ...]:
-    """Names of the block's fields that have one of the roles."""
+def fields_with(kind: type[Any], *roles: Role) -> tuple[str, ...]:
+    """Names of the fields of a block, or of a head, that have one of the roles."""
     hints = get_type_hints(kind, include_extras=True)
     return tuple(f.name for f in fields(kind) if any(role in _roles(hints[f.name]) for role in roles))
 

@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..blocks.errors import InputError
-from ..scaler.cost import CostReport
+from ..scaler.cost import CostReport, Form
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TENTH = Decimal("0.1")
-TEXTS = ("model", "base", "zoo", "precision", "convention", "note")
+TEXTS = ("model", "base", "zoo", "precision", "params_of", "convention", "note")
 COUNTS = ("params_m", "flops_g")
 TABLES = {
     1: "Comparison of baseline object detectors",
@@ -37,9 +37,10 @@ class Published:
 
     `params_m` (millions) and `flops_g` (10^9 operations) are as printed, to the last digit. Of models in Tables 1 to 3
     that catscale has, `zoo` is the name here, and `convention` and `counted_at_px` say how the printed FLOPs arise:
-    counted at that size by that convention, rounded to 0.1 G, and scaled with the number of pixels to `size_px`. In
-    ablations (Tables 3 to 8, 10) `base` is the model that is varied. Rows called "improvement" are differences of
-    those above them, and are left out, as are references to the literature.
+    counted at that size by that convention, rounded to 0.1 G, and scaled with the number of pixels to `size_px`;
+    `params_of` says of which form of the graph (`CostReport.params_of`) the printed parameters are. In ablations
+    (Tables 3 to 8, 10) `base` is the model that is varied. Rows called "improvement" are differences of those above
+    them, and are left out, as are references to the literature.
     """
 
     table: int
@@ -65,6 +66,7 @@ class Published:
     ap_s_test: float | None
     ap_m_test: float | None
     ap_l_test: float | None
+    params_of: str
     convention: str
     counted_at_px: int | None
     note: str
@@ -91,8 +93,7 @@ class Published:
         report = cost(self.counted_at_px)
         counted = tenths(report.flops(self.convention), 10**9)
         scaled = counted * self.printed[0] ** 2 / self.counted_at_px**2
-        params = report.params_train if self.convention == "paper-train" else report.params
-        return tenths(params, 10**6), scaled.quantize(TENTH, ROUND_HALF_UP)
+        return tenths(report.params_of(cast(Form, self.params_of)), 10**6), scaled.quantize(TENTH, ROUND_HALF_UP)
 
 
 def tenths(count: int, unit: int) -> Decimal:

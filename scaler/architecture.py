@@ -7,17 +7,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
+from ..blocks.convs import ConvNode
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Feature, Graph, Layer, Lowering
+from ..blocks.heads import HEAD_WORDS, AnchorHead, Head, LevelFacts
+from ..blocks.levels import Anchors
 from ..blocks.measures import ShapeError
-from ..blocks.ops import Activation, Anchors, Image, Predict
+from ..blocks.ops import Activation, Image
 from ..blocks.roles import Block
 from .cost import CostReport, count
 from .reparam import RepPlace, planned
 
 IMAGE = "image"
 NOMINAL = 4096  # pixels at which shapes are checked while lowering: a multiple of every stride in use
-RESERVED = (IMAGE, "detect")
+ANCHOR_HEAD = AnchorHead()
+DETECT = "detect"  # begins the names of the heads' layers
+RESERVED = (IMAGE, DETECT)
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 
 
@@ -29,6 +34,7 @@ class Node:
     block: Block
     inputs: tuple[str, ...]
     released: Block | None = None  # what the published model has here against the rule; no scaling carries it along
+    act: Activation | None = None  # of all its convolutions; the architecture's where None
 
     @property
     def built(self) -> Block:
@@ -47,11 +53,12 @@ class Architecture:
     size: int  # pixels of a side of the square input that it is meant for
     nodes: tuple[Node, ...]
     heads: tuple[str, ...]  # nodes that the lead head reads, finest level first
-    anchors: tuple[Anchors, ...]  # of each level, finest first
+    anchors: tuple[Anchors, ...]  # of each level, finest first; none where the head has no anchors
     aux: tuple[str, ...] = ()  # nodes that the auxiliary head reads while training, finest level first
     classes: int = 80
     activation: Activation = "silu"
     implicit: bool = True  # implicit knowledge in the lead head while training
+    head: Head = ANCHOR_HEAD  # its kind: one at every level that `heads` names
     rep: tuple[RepPlace, ...] = ()  # planned re-parameterisation; of two places that cover a conv, the last holds
 
     def __post_init__(self) -> None:
@@ -66,8 +73,8 @@ class Architecture:
     def strides(self) -> tuple[int, ...]:
         """Pixels for each cell of each level, finest first."""
         graph = self.graph()
-        predict = {layer.name: layer.op.stride for layer in graph.layers if isinstance(layer.op, Predict)}
-        return tuple(predict[name] for name in graph.lead)
+        levels = graph.levels
+        return tuple(levels[name].stride for name in graph.lead)
 
     @property
     def has_aux(self) -> bool:
@@ -135,8 +142,10 @@ def _graphs(architecture: Architecture) -> dict[str, Graph]:
     return {"train": train, "deploy": train.deployed()}
 
 
-def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[str] = ()) -> Graph:
-    """The train graph of an architecture whose nodes hold these blocks; their widths may be arrays.
+def lower(
+    architecture: Architecture, blocks: Sequence[Block], apart: Container[str] = (), head: Head | None = None
+) -> Graph:
+    """The train graph of an architecture whose nodes hold these blocks and whose head is this; widths may be arrays.
 
     Concats of the nodes in `apart` are not joined with those that read them.
 
@@ -145,17 +154,22 @@ def lower(architecture: Architecture, blocks: Sequence[Block], apart: Container[
     """
     where = architecture.name
     layers, features = lower_nodes(architecture, blocks)
-    detect = Lowering("detect", architecture.activation, layers)
+    detect = Lowering(DETECT, architecture.activation, layers)
+    head = head or architecture.head
 
     def heads(names: tuple[str, ...], kind: str, implicit: bool) -> Iterator[str]:
-        for anchors, name in zip(architecture.anchors, names, strict=False):  # as many, or no auxiliary head
+        for anchors, name in zip(architecture.anchors or [()] * len(names), names, strict=False):  # aux: all or none
             stride = NOMINAL // features[name].shape.height
             if stride.bit_count() != 1:
                 raise InputError(
                     f"{where}: node {name}: a head at stride {stride}; a pyramid level's is a power of two"
                 )
-            predict = Predict(anchors, architecture.classes, stride, implicit)
-            yield detect.layer(predict, features[name], at=f"{kind}.p{stride.bit_length() - 1}").layer
+            level = LevelFacts(architecture.classes, stride, anchors, implicit)
+            net = detect.inside(f"{kind}.p{stride.bit_length() - 1}")
+            try:
+                yield head.lower(net, features[name], level).layer
+            except ShapeError as error:
+                raise InputError(f"{where}: head at node {name}: {error}") from error
 
     lead = tuple(heads(architecture.heads, "lead", architecture.implicit))
     aux = tuple(heads(architecture.aux, "aux", False))
@@ -183,7 +197,7 @@ def written_out(architecture: Architecture, blocks: Sequence[Block]) -> tuple[li
     layers = [Layer(IMAGE, image, (), IMAGE)]
     features = {IMAGE: Feature(IMAGE, image.shape())}
     for node, block in zip(architecture.nodes, blocks, strict=True):
-        net = Lowering(node.name, architecture.activation, layers)
+        net = Lowering(node.name, node.act or architecture.activation, layers)
         try:
             features[node.name] = block.lower(net, *(_find(features, layers, name) for name in node.inputs))
         except ShapeError as error:
@@ -217,7 +231,8 @@ def _check(architecture: Architecture) -> None:
     levels = len(architecture.heads)
     if not levels:
         raise InputError(f"{where}: heads: name the nodes that the head reads, one for each level")
-    if len(architecture.anchors) != levels:
+    _check_head(where, architecture)
+    if architecture.head.anchored and len(architecture.anchors) != levels:
         raise InputError(f"{where}: anchors: {len(architecture.anchors)} levels of anchors for {levels} heads")
     if architecture.aux and len(architecture.aux) != levels:
         raise InputError(f"{where}: aux: {len(architecture.aux)} auxiliary heads for {levels} lead heads")
@@ -225,6 +240,23 @@ def _check(architecture: Architecture) -> None:
         raise InputError(f"{where}: anchors: every width and height must be above zero")
     if not all(architecture.anchors):
         raise InputError(f"{where}: anchors: a level without anchors detects nothing; give it at least one")
+
+
+def _check_head(where: str, architecture: Architecture) -> None:
+    """Hold what belongs to an anchor head alone against the kind of head."""
+    if architecture.head.anchored:
+        return
+    kind = HEAD_WORDS[type(architecture.head)]
+    for part, given, mend in (
+        ("anchors", architecture.anchors, "leave them out"),
+        ("implicit", architecture.implicit, "say implicit: false"),
+        ("aux", architecture.aux, "leave them out (--aux none)"),
+    ):
+        if given:
+            raise InputError(f"{where}: {part}: only the anchor head has {_OF_ANCHORS[part]}, not {kind}; {mend}")
+
+
+_OF_ANCHORS = {"anchors": "anchors", "implicit": "implicit knowledge", "aux": "auxiliary heads"}
 
 
 def _check_names(where: str, names: list[str]) -> None:
@@ -252,6 +284,8 @@ def _check_inputs(where: str, nodes: tuple[Node, ...]) -> None:
     everywhere = {node.name: node for node in nodes}
     before = {IMAGE}
     for node in nodes:
+        if node.act and isinstance(node.block, ConvNode):
+            raise InputError(f"{where}: node {node.name}: act: a conv says its own: {{conv: {{…, act: {node.act}}}}}")
         arity = node.block.arity
         if (arity is not None and len(node.inputs) != arity) or (arity is None and len(node.inputs) < 2):
             wanted = {None: "two or more inputs", 1: "one input"}.get(arity, f"{arity} inputs")

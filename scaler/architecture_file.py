@@ -11,6 +11,11 @@ that cover a conv, the last holds:
 
     rep: [{planned: backbone}, {repconvn: neck.*.tap*.conv1}]
 
+The activation of one node's convolutions is named beside its block (`act: mish`), the kind of head by `head`, where it
+is not the one with anchors:
+
+    head: {decoupled: {width: 256}}
+
 A recipe says base and scalings, nothing else:
 
     base: yolov7-w6
@@ -20,15 +25,16 @@ A recipe says base and scalings, nothing else:
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..blocks.errors import InputError, nearest
+from ..blocks.heads import HEAD_WORDS, HEADS, Head
 from ..blocks.ops import Activation
 from ..blocks.roles import Block
 from ..blocks.vocabulary import BLOCKS, WORDS
-from .architecture import IMAGE, Architecture, Node
+from .architecture import ANCHOR_HEAD, IMAGE, Architecture, Node
 from .documents import dump_yaml, parse, read_yaml
 from .official.importing import import_document
 from .official.rows import is_official
@@ -46,7 +52,8 @@ class _WrittenOut(BaseModel):
     classes: int = 80
     activation: Activation = "silu"
     implicit: bool = True
-    anchors: list[list[Side]]  # of each level w, h, w, h, ... in pixels
+    head: dict[str, Any] | None = None
+    anchors: list[list[Side]] = []  # of each level w, h, w, h, ... in pixels
     nodes: dict[str, dict[str, Any]]
     heads: list[str]
     aux: list[str] = []
@@ -91,6 +98,7 @@ def read_architecture(path: Path, load_base: Callable[[str, Path], Architecture]
             classes=written.classes,
             activation=written.activation,
             implicit=written.implicit,
+            head=_head(written.head, where),
             rep=tuple(RepPlace(at, form) for entry in written.rep for form, at in entry.items()),
         )
     except InputError as error:
@@ -108,7 +116,7 @@ def _nodes(document: dict[str, dict[str, Any]], where: str) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for name, entry in document.items():
         place = f"{where}: nodes.{name}"
-        words = [key for key in entry if key not in ("from", "released")]
+        words = [key for key in entry if key not in ("from", "released", "act")]
         if len(words) != 1 or words[0] not in BLOCKS:
             unknown = next((word for word in words if word not in BLOCKS), None)
             fault = (
@@ -120,8 +128,23 @@ def _nodes(document: dict[str, dict[str, Any]], where: str) -> tuple[Node, ...]:
         (word,) = words
         block = _block(word, entry[word], place)
         released = _block(word, {**(entry[word] or {}), **entry["released"]}, place) if entry.get("released") else None
-        nodes.append(Node(name, block, _inputs(entry, nodes, place), released))
+        nodes.append(Node(name, block, _inputs(entry, nodes, place), released, _act(entry.get("act"), place)))
     return tuple(nodes)
+
+
+def _head(document: dict[str, Any] | None, where: str) -> Head:
+    if document is None:
+        return ANCHOR_HEAD
+    word = next(iter(document), "")
+    if len(document) != 1 or word not in HEADS:
+        raise InputError(f"{where}: head: name one kind, as in {{decoupled: {{width: 256}}}}; {nearest(word, HEADS)}")
+    return parse(HEADS[word], document[word] or {}, f"{where}: head.{word}")
+
+
+def _act(word: Any, place: str) -> Activation | None:
+    if word is not None and word not in get_args(Activation):
+        raise InputError(f"{place}.act: no activation is called {word!r}; {nearest(str(word), get_args(Activation))}")
+    return word
 
 
 def _block(word: str, options: Any, place: str) -> Block:
@@ -149,6 +172,8 @@ def to_yaml(architecture: Architecture) -> str:
             entry["released"] = {
                 key: value for key, value in _options(node.released).items() if written.get(key) != value
             }
+        if node.act:
+            entry["act"] = node.act
         if node.inputs != (before,):
             entry["from"] = node.inputs[0] if len(node.inputs) == 1 else list(node.inputs)
         nodes[node.name] = entry
@@ -159,7 +184,7 @@ def to_yaml(architecture: Architecture) -> str:
         "classes": architecture.classes,
         "activation": architecture.activation,
         "implicit": architecture.implicit,
-        "anchors": [[_short(side) for anchor in level for side in anchor] for level in architecture.anchors],
+        **_head_document(architecture),
         "nodes": nodes,
         "heads": list(architecture.heads),
     }
@@ -170,11 +195,18 @@ def to_yaml(architecture: Architecture) -> str:
     return dump_yaml(document)
 
 
+def _head_document(architecture: Architecture) -> dict[str, Any]:
+    """The anchors, or the head that has none."""
+    if architecture.head.anchored:
+        return {"anchors": [[_short(side) for anchor in level for side in anchor] for level in architecture.anchors]}
+    return {"head": {HEAD_WORDS[type(architecture.head)]: _options(architecture.head)}}
+
+
 def _short(side: float) -> float:
     return int(side) if side == int(side) else side
 
 
-def _options(block: Block) -> dict[str, Any]:
+def _options(block: Block | Head) -> dict[str, Any]:
     """The block's fields, without those that keep their default."""
     values = {field.name: (getattr(block, field.name), field.default) for field in fields(block)}  # type: ignore[arg-type]
     return {name: value for name, (value, default) in values.items() if default is MISSING or value != default}

@@ -7,8 +7,9 @@ Which field of a block is a width inside a computational block, a width outside,
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
+from ..blocks.heads import Head
 from ..blocks.roles import Block, Role, fields_with
 from .architecture import Architecture, Node
 from .factors import ScaleError
@@ -17,16 +18,21 @@ DIVISORS = (8, 16, 32)
 DIVISOR = 8  # widths are multiples of it, as in every published YOLO since v5; tensor cores want it
 
 
-def each(architecture: Architecture, change: Callable[[Node], Block], *, unchanged: bool) -> Architecture:
-    """Change every block; a published exception to the rule (`Node.released`) is not carried along."""
+Scaled = TypeVar("Scaled", Block, Head)
+
+
+def each(
+    architecture: Architecture, change: Callable[[Node], Block], *, unchanged: bool, head: Head | None = None
+) -> Architecture:
+    """Change every block, and the head if given; a published exception (`Node.released`) is not carried along."""
     if unchanged:
         return architecture
     nodes = tuple(replace(node, block=change(node), released=None) for node in architecture.nodes)
-    return replace(architecture, nodes=nodes)
+    return replace(architecture, nodes=nodes, head=head or architecture.head)
 
 
-def widened(block: Block, roles: tuple[Role, ...], factor: Fraction, divisor: int) -> Block:
-    """A block whose widths of these roles are scaled, and rounded up to multiples of `divisor`."""
+def widened(block: Scaled, roles: tuple[Role, ...], factor: Fraction, divisor: int) -> Scaled:
+    """A block, or a head, whose widths of these roles are scaled, and rounded up to multiples of `divisor`."""
     widths = {name: getattr(block, name) for name in fields_with(type(block), *roles)}
     scaled = {name: rounded(value, factor, divisor) for name, value in widths.items() if value is not None}
     return replace(block, **scaled)  # type: ignore[type-var]

@@ -1,6 +1,6 @@
 """The torch model of a graph: an fx GraphModule, whose code can be printed, compiled, exported and traced."""
 
-from operator import add
+from operator import add, mul
 from typing import Any
 
 import torch
@@ -8,23 +8,25 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from ..blocks.graph import Graph, Layer
+from ..blocks.levels import AnchorFree, Detect, Distribution, Predict
 from ..blocks.modules import ConvLayer, DetectLayer, PredictLayer, RepConvLayer
 from ..blocks.ops import (
     Add,
     ChannelShuffle,
     Concat,
     Conv,
-    Detect,
+    Gate,
+    GlobalPool,
     GroupConcat,
     Image,
     MaxPool,
     Op,
-    Predict,
     RepConv,
     SpaceToDepth,
     TakeGroup,
     Upsample,
 )
+from ..blocks.point_boxes import PointDetectLayer, start_anchor_free, start_distribution
 from .architecture import Architecture
 
 
@@ -32,7 +34,8 @@ def build(architecture: Architecture, graph: str = "train") -> fx.GraphModule:
     """Make the torch model of the `train` or the `deploy` graph, with fresh weights.
 
     The train model maps images (B, 3, H, W), RGB in 0 to 1, to `{"lead": [...], "aux": [...]}`, the raw maps
-    (B, anchors, H / stride, W / stride, 5 + classes) of each level, finest first. The deploy model maps them to boxes
+    (B, anchors, H / stride, W / stride, 5 + classes) of each level, finest first; of a head without anchors
+    (B, 1, H / stride, W / stride, channels of its predictions). The deploy model maps them to boxes
     (B, N, 5 + classes): cx, cy, w, h in pixels, objectness, class scores. Layers are named as in the graph.
     """
     wanted = architecture.graph(graph)
@@ -42,6 +45,7 @@ def build(architecture: Architecture, graph: str = "train") -> fx.GraphModule:
         for layer in wanted.layers
         if (module := _module(layer.op, [shapes[name].channels for name in layer.inputs])) is not None
     }
+    _start(wanted, modules)
     return _assemble(architecture, wanted, modules)
 
 
@@ -77,10 +81,28 @@ def _module(op: Op, channels: list[int]) -> nn.Module | None:
             return RepConvLayer(op, channels[0])
         case Predict():
             return PredictLayer(op, channels[0])
-        case Detect():
-            return DetectLayer(op)
+        case Detect(levels):
+            return DetectLayer(op) if isinstance(levels[0], Predict) else PointDetectLayer(op)
         case _:
             return None
+
+
+def _start(graph: Graph, modules: dict[str, nn.Module]) -> None:
+    """Fresh weights of heads without anchors, as the released models start; other layers start by themselves."""
+    for name, level in graph.levels.items():
+        layer = next(layer for layer in graph.layers if layer.name == name)
+        predictions: Any = [modules.get(source) for source in layer.inputs]
+        match level:
+            case AnchorFree():
+                start_anchor_free(predictions)
+            case Distribution():
+                attention: Any = [modules[f"{name}.{branch}.attention"] for branch in ("cls", "box")]
+                start_distribution(predictions, attention)
+
+
+def level_map(parts: list[Tensor]) -> Tensor:
+    """(B, C_i, H, W) of each prediction to the raw map (B, 1, H, W, sum of C_i)."""
+    return torch.cat(parts, 1).permute(0, 2, 3, 1).unsqueeze(1)
 
 
 def space_to_depth(x: Tensor) -> Tensor:
@@ -139,6 +161,12 @@ def _call(program: fx.Graph, layer: Layer, inputs: list[fx.Node], has_module: bo
             return program.call_function(take_group, (inputs[0], index, groups))
         case ChannelShuffle(groups):
             return program.call_function(F.channel_shuffle, (inputs[0], groups))
+        case AnchorFree() | Distribution():
+            return program.call_function(level_map, (inputs,))
+        case GlobalPool():
+            return program.call_function(torch.mean, (inputs[0], (2, 3), True))
+        case Gate():
+            return program.call_function(mul, (inputs[0], inputs[1]))
         case Add():
             joined = inputs[0]
             for value in inputs[1:]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..blocks.errors import InputError
+from ..blocks.heads import HEADS
 from .architecture import Architecture
 from .documents import write_text
 from .explain import DEEPENING, remarks
@@ -31,10 +32,12 @@ ExponentOption = Annotated[
 StagesOption = Annotated[
     str | None, typer.Option(help="Number of pyramid levels, +1 or -1 for one more or less, or a span such as p4-p6.")
 ]
+HeadOption = Annotated[str | None, typer.Option(help=f"Kind of head at every level: {', '.join(HEADS)}.")]
 AnchorsOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="With --stages: w,h,w,h,... in pixels of a level; once for each level of the result, finest first."
+        help="With --stages or --head anchor: w,h,w,h,... in pixels of a level; once for each of the result, finest "
+        "first."
     ),
 ]
 AuxOption = Annotated[
@@ -82,8 +85,9 @@ def scale(
     dark: DarkOption = None,
     rep: RepOption = None,
     force: ForceOption = False,
-    activation: Annotated[str | None, typer.Option(help="silu or leaky_relu.")] = None,
+    activation: Annotated[str | None, typer.Option(help="silu, leaky_relu or mish.")] = None,
     aux: AuxOption = None,
+    head: HeadOption = None,
     width: WidthOption = None,
     divisor: DivisorOption = None,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.")] = None,
@@ -127,6 +131,7 @@ def scale(
         "force": force or None,
         "activation": activation,
         "aux": aux.split(",") if aux and "," in aux else aux,
+        "head": head,
         "width": _factor("width", width),
         "divisor": divisor,
         **({} if at_once else {"resolution": size}),

@@ -8,16 +8,16 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 from ..blocks.errors import InputError, nearest
 from ..blocks.graph import Graph
 from ..blocks.measures import Cost, Shape, total
-from ..blocks.ops import Op, Upsample
+from ..blocks.ops import Add, Conv, MaxPool, Op, RepConv, Upsample
 
-Form = Literal["deploy", "lead", "train"]
+Form = Literal["deploy", "merged", "lead", "train"]
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
     """A way to count FLOPs: on which graph, by which rule, and who does."""
 
-    form: Form  # deploy graph; train graph without auxiliary heads; whole train graph
+    form: Form  # deploy graph; RepConvs alone folded; train graph without auxiliary heads; whole train graph
     rule: Callable[["LayerCost"], int]
     meaning: str
 
@@ -38,6 +38,21 @@ def _upsampled(layer: LayerCost) -> int:
     return layer.output.elements if isinstance(layer.op, Upsample) else 0
 
 
+def _leaky(layer: LayerCost) -> int:
+    act = layer.op.act if isinstance(layer.op, Conv | RepConv) else None
+    return layer.output.elements if act == "leaky_relu" else 0
+
+
+def _moved_by_darknet(layer: LayerCost) -> int:
+    match layer.op:
+        case MaxPool(kernel):
+            return kernel**2 * layer.output.elements
+        case Add():
+            return (len(layer.reads) - 1) * layer.output.elements
+        case _:
+            return 0
+
+
 CONVENTIONS: dict[str, Convention] = {
     "paper": Convention(
         "deploy",
@@ -53,6 +68,21 @@ CONVENTIONS: dict[str, Convention] = {
         "lead",
         lambda layer: 2 * (layer.cost.macs + 2 * layer.cost.normed),
         "2 x (MACs + 2 per batch-norm output) before folding, no biases: three rows of the paper",
+    ),
+    "unfused": Convention(
+        "lead",
+        lambda layer: 2 * (layer.cost.macs + 2 * layer.cost.normed + layer.cost.biases + _leaky(layer)),
+        "as unfused-bn, and one per element to which a bias is added or a leaky ReLU applied: YOLOX, YOLOv4",
+    ),
+    "darknet": Convention(
+        "deploy",
+        lambda layer: 2 * layer.cost.macs + _moved_by_darknet(layer),
+        "2 x MACs + window size per max-pooled element + one per added element: darknet's own BFLOPs",
+    ),
+    "paddle": Convention(
+        "merged",
+        lambda layer: 2 * (layer.cost.macs + 2 * layer.cost.normed),
+        "2 x (MACs + 2 per batch-norm output) with RepConvs alone folded: PP-YOLOE (a rule fitted to its figures)",
     ),
     "macs-x2": Convention("deploy", lambda layer: 2 * layer.cost.macs, "2 x MACs of the deploy graph"),
     "fvcore": Convention(
@@ -90,7 +120,7 @@ class CostReport:
     @cached_property
     def params_train(self) -> int:
         """Trainable parameters of the train graph."""
-        return total([layer.cost for layer in self.train]).params
+        return self.params_of("train")
 
     @property
     def macs(self) -> int:
@@ -101,6 +131,16 @@ class CostReport:
     def activations(self) -> int:
         """Output elements of the deploy graph's convolutions (Dollár et al., arXiv:2103.06877)."""
         return self.total.activations
+
+    @cached_property
+    def merged(self) -> tuple[LayerCost, ...]:
+        """The train graph without auxiliary heads, of which RepConvs alone are folded."""
+        deployed = {layer.name: layer for layer in self.deploy}
+        return tuple(deployed[layer.name] if isinstance(layer.op, RepConv) else layer for layer in self.lead)
+
+    def params_of(self, form: Form) -> int:
+        """Trainable parameters of the graph in one of its forms."""
+        return total([layer.cost for layer in getattr(self, form)]).params
 
     def flops(self, convention: str = "paper") -> int:
         """Floating-point operations under a named convention of `CONVENTIONS`.

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 from ..blocks.errors import InputError, nearest
-from .architecture import Architecture
+from ..blocks.roles import Role, fields_with
+from .architecture import DETECT, Architecture
 
 Factor = float | Mapping[str, float]  # of the whole, or of parts by the beginning of their nodes' names
 
@@ -16,11 +17,13 @@ class ScaleError(InputError):
 def factors_of_nodes(scaling: str, architecture: Architecture, factor: Factor) -> dict[str, Fraction]:
     """The factor of every node: that of the longest part that its name begins with, 1 where none does.
 
+    A head that has widths of its own is `detect`, as the names of its layers begin.
+
     Raises:
         ScaleError: a factor is not above zero, or names a part that is not there.
     """
     if not isinstance(factor, Mapping):
-        return dict.fromkeys((node.name for node in architecture.nodes), exact_factor(scaling, factor))
+        return dict.fromkeys(_names(architecture), exact_factor(scaling, factor))
     parts = {part: exact_factor(f"{scaling}: {part}", value) for part, value in factor.items()}
     of_nodes = parts_of_nodes(scaling, architecture, tuple(parts))
     return {name: Fraction(1) if part is None else parts[part] for name, part in of_nodes.items()}
@@ -32,7 +35,7 @@ def parts_of_nodes(scaling: str, architecture: Architecture, parts: Collection[s
     Raises:
         ScaleError: no node's name begins with one of the parts.
     """
-    names = [node.name for node in architecture.nodes]
+    names = _names(architecture)
     for part in parts:
         if not any(f"{name}.".startswith(f"{part}.") for name in names):
             known = {".".join(name.split(".")[:length]) for name in names for length in range(1, name.count(".") + 2)}
@@ -41,6 +44,12 @@ def parts_of_nodes(scaling: str, architecture: Architecture, parts: Collection[s
             )
     longest_first = sorted(parts, key=len, reverse=True)
     return {name: next((part for part in longest_first if f"{name}.".startswith(f"{part}.")), None) for name in names}
+
+
+def _names(architecture: Architecture) -> list[str]:
+    """What a part may name: the nodes, and the head where it has widths."""
+    own = [DETECT] if fields_with(type(architecture.head), Role.INSIDE, Role.OUTSIDE) else []
+    return [*(node.name for node in architecture.nodes), *own]
 
 
 def exact_factor(scaling: str, factor: float) -> Fraction:

@@ -11,12 +11,14 @@ from fractions import Fraction
 from typing import Any
 
 from ..blocks.graph import Feature, Graph, Layer
+from ..blocks.heads import HEAD_WORDS, Head
+from ..blocks.levels import Level, Predict
 from ..blocks.measures import Cost, Shape, total
-from ..blocks.ops import Add, Concat, MaxPool, Op, Predict, RepConv, Upsample
+from ..blocks.ops import Add, Concat, MaxPool, Op, RepConv, Upsample
 from ..blocks.roles import Block, Role, fields_with
 from ..blocks.stems import StemBlock
 from ..blocks.vocabulary import WORDS, Transition
-from .architecture import IMAGE, Architecture, lower_nodes
+from .architecture import IMAGE, Architecture, Node, lower_nodes
 
 Value = int | str | bool | None
 
@@ -74,6 +76,7 @@ def overview(architecture: Architecture) -> tuple[Fact, ...]:
         Fact("classes", architecture.classes),
         Fact("activation", architecture.activation),
         Fact("implicit", architecture.implicit),
+        Fact("head", HEAD_WORDS[type(architecture.head)], usual=architecture.head.anchored),
         Fact("params", cost.params, follows=True),
         Fact("MACs", cost.macs, follows=True),
         Fact("FLOPs (paper)", cost.flops("paper"), follows=True),
@@ -104,7 +107,7 @@ def node_parts(architecture: Architecture) -> tuple[Part, ...]:
                 group=str(architecture.size // shape.height),
                 kind=kind,
                 word=Fact("block", WORDS[type(block)]),
-                facts=(*_written(block), *_followed(kind, sources, shape, joined)),
+                facts=(*_written(block), *_act(node), *_followed(kind, sources, shape, joined)),
                 reads=node.inputs,
                 shape=shape,
                 cost=costs.get(node.name, Cost()),
@@ -205,7 +208,13 @@ def _kind(block: Block, ops: Sequence[Op], *, began: bool, halves: bool) -> Kind
     return Kind.CONV if began else Kind.STEM
 
 
-def _written(block: Block) -> Iterator[Fact]:
+def _act(node: Node) -> Iterator[Fact]:
+    """The activation that a node has of its own."""
+    if node.act:
+        yield Fact("act", node.act)
+
+
+def _written(block: Block | Head) -> Iterator[Fact]:
     """The block's own fields: depths after the widths inside, as they are read, then the others as they stand."""
     kind = type(block)
     inside, deep = fields_with(kind, Role.INSIDE), fields_with(kind, Role.DEPTH, Role.REPEATS)
@@ -245,23 +254,19 @@ def _heads(architecture: Architecture, costs: Mapping[str, Cost]) -> Iterator[Pa
     """The predictions of every level, lead and auxiliary."""
     graph = architecture.graph()
     shapes = graph.shapes(architecture.size)
-    predictions = {layer.name: layer for layer in graph.layers if isinstance(layer.op, Predict)}
+    levels = graph.levels
     for names, sources, kind in (
         (graph.lead, architecture.heads, Kind.LEAD),
         (graph.aux, architecture.aux, Kind.AUX),
     ):
         for name, source in zip(names, sources, strict=True):
-            op = predictions[name].op
-            assert isinstance(op, Predict)
+            op = levels[name]
             yield Part(
                 name=name,
                 group=str(op.stride),
                 kind=kind,
                 word=Fact("block", "lead head" if kind is Kind.LEAD else "auxiliary head"),
-                facts=(
-                    Fact("anchors", " ".join(f"{width:g}×{height:g}" for width, height in op.anchors)),
-                    Fact("implicit", op.implicit, usual=not op.implicit),
-                ),
+                facts=tuple(_head_facts(op, architecture.head)),
                 reads=(source,),
                 shape=shapes[name],
                 cost=costs.get(name, Cost()),
@@ -269,11 +274,23 @@ def _heads(architecture: Architecture, costs: Mapping[str, Cost]) -> Iterator[Pa
             )
 
 
+def _head_facts(op: Level, head: Head) -> Iterator[Fact]:
+    """What is said of one level's head: its anchors, or what a head without any has for every level."""
+    if isinstance(op, Predict):
+        yield Fact("anchors", " ".join(f"{width:g}×{height:g}" for width, height in op.anchors))
+        yield Fact("implicit", op.implicit, usual=not op.implicit)
+        return
+    yield Fact("kind", HEAD_WORDS[type(head)])
+    yield from _written(head)
+
+
 def _costs(architecture: Architecture) -> dict[str, Cost]:
-    """Cost in the deploy graph of every node and of every head."""
+    """Cost in the deploy graph of every node and of every level's head."""
+    lead = architecture.graph().lead
     costs: dict[str, list[Cost]] = {}
     for layer in architecture.cost().deploy:
-        costs.setdefault(layer.name if isinstance(layer.op, Predict) else layer.node, []).append(layer.cost)
+        head = next((name for name in lead if f"{layer.name}.".startswith(f"{name}.")), layer.node)
+        costs.setdefault(head, []).append(layer.cost)
     return {name: total(parts) for name, parts in costs.items()}
 
 

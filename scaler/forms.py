@@ -18,7 +18,7 @@ from ..blocks.errors import InputError
 from ..blocks.graph import Graph
 from ..blocks.measures import total
 from ..blocks.roles import Role, fields_with
-from .architecture import Architecture, lower
+from .architecture import DETECT, Architecture, lower
 from .block_scaling import DIVISORS, least_multiple
 from .factors import parts_of_nodes
 from .polynomial import NotPolynomialError, Polynomial, Whole, terms_of
@@ -66,9 +66,9 @@ def forms_of(architecture: Architecture, size: int, parts: Parts = ALL) -> Forms
         ScaleError: no node's name begins with one of the parts.
     """
     unknowns: dict[tuple[int, int], Polynomial] = {}
-    blocks = _widths_unknown(architecture, parts, unknowns)
+    *blocks, head = _widths_unknown(architecture, parts, unknowns)
     try:
-        train = lower(architecture, blocks)  # type: ignore[arg-type]
+        train = lower(architecture, blocks, head=head)
         counts = figures(train.deployed(), size)
         key = identity(train)
     except (NotPolynomialError, InputError, TypeError):  # a rule asks more of a width than sums and products
@@ -118,9 +118,13 @@ def identity(train: Graph) -> Whole:
 def _widths_unknown(
     architecture: Architecture, parts: Parts, unknowns: dict[tuple[int, int], Polynomial]
 ) -> Sequence[Any]:
-    """The blocks with an unknown in place of each width that is scaled; `unknowns` gets them by width and part."""
+    """The blocks, and then the head, with an unknown in place of each width that is scaled.
+
+    `unknowns` gets them by width and part.
+    """
     place = {part: index for index, (part, one) in enumerate(parts) if not one}
-    of_nodes: Mapping[str, str | None] = dict.fromkeys((node.name for node in architecture.nodes), "")
+    things: dict[str, Any] = {**{node.name: node.block for node in architecture.nodes}, DETECT: architecture.head}
+    of_nodes: Mapping[str, str | None] = dict.fromkeys(things, "")
     if parts is not ALL:
         of_nodes = parts_of_nodes("width", architecture, tuple(part for part, _ in parts))
 
@@ -129,11 +133,11 @@ def _widths_unknown(
             return own
         return unknowns.setdefault((own, place[part]), Polynomial.unknown(len(unknowns) + 1, STEP))
 
-    def block_of(node: Any) -> Any:
-        names = fields_with(type(node.block), Role.INSIDE, Role.OUTSIDE)
-        return replace(node.block, **{name: unknown(getattr(node.block, name), of_nodes[node.name]) for name in names})
+    def with_unknowns(name: str, thing: Any) -> Any:
+        widths = fields_with(type(thing), Role.INSIDE, Role.OUTSIDE)
+        return replace(thing, **{width: unknown(getattr(thing, width), of_nodes[name]) for width in widths})
 
-    return [block_of(node) for node in architecture.nodes]
+    return [with_unknowns(name, thing) for name, thing in things.items()]
 
 
 def _entry(product: tuple[int, ...]) -> tuple[int, int]:

@@ -14,16 +14,18 @@ from functools import lru_cache
 
 from ..blocks.errors import InputError
 from ..blocks.graph import Graph, Layer
+from ..blocks.levels import AnchorFree, Distribution, Predict
 from ..blocks.measures import Shape
 from ..blocks.ops import (
     Add,
     ChannelShuffle,
     Concat,
     Conv,
+    Gate,
+    GlobalPool,
     GroupConcat,
     Image,
     MaxPool,
-    Predict,
     RepConv,
     SpaceToDepth,
     TakeGroup,
@@ -138,7 +140,11 @@ class _Growing:
                 return [self._number("up", factor, value) for value in inputs[0]]
             case SpaceToDepth():
                 return [self._number("part", part, value) for part in range(4) for value in inputs[0]]
-            case Concat():
+            case GlobalPool():
+                return [self._number("mean", value) for value in inputs[0]]
+            case Gate():
+                return [self._number("gated", *values) for values in zip(*inputs, strict=True)]
+            case Concat() | AnchorFree() | Distribution():
                 return [value for part in inputs for value in part]
             case GroupConcat(groups):
                 return [value for group in range(groups) for part in inputs for value in _group(part, group, groups)]

@@ -23,6 +23,10 @@ def copy_conv(ours: nn.Module, theirs: nn.Module, parts: list[Place]) -> int:
             conv.weight[rows] = 0
             conv.weight[torch.tensor(rows)[:, None], torch.tensor(columns)] = other.weight[own].to(conv.weight)
             count += other.weight[own].numel()
+        if conv.bias is not None and other.bias is not None:  # no batch norm behind it
+            for rows, _, own in parts:
+                conv.bias[rows] = other.bias[own].to(conv.bias)
+                count += len(rows)
     rows = [row for part in parts for row in part[0]]
     own = [row for part in parts for row in part[2]]
     norms = _norms(theirs)

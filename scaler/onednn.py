@@ -24,7 +24,7 @@ class FusedConv(nn.Module):
 
     Args:
         conv: a convolution with a bias; its number format is kept.
-        act: none, SiLU or leaky ReLU.
+        act: one that `in_onednn` knows.
         height: of the input that the layout is chosen for, in px of its level; other inputs run too.
         width: likewise.
     """
@@ -38,18 +38,29 @@ class FusedConv(nn.Module):
             conv.weight.detach().to_mkldnn(), *self.window, [BATCH, conv.in_channels, height, width]
         )
         self.bias = conv.bias.detach()
-        match act:
-            case nn.Identity():
-                self.act: tuple[str, list[float]] = ("none", [])
-            case nn.SiLU():
-                self.act = ("swish", [])
-            case nn.LeakyReLU():
-                self.act = ("leaky_relu", [act.negative_slope])
-            case _:
-                raise TypeError(f"{act} has no form in oneDNN")
+        fused = in_onednn(act)
+        assert fused is not None
+        self.act = fused
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.window, *self.act, "")
+
+
+def in_onednn(act: nn.Module) -> tuple[str, list[float]] | None:
+    """How oneDNN calls an activation, and its numbers; None for one that it does not have."""
+    match act:
+        case nn.Identity():
+            return "none", []
+        case nn.SiLU():
+            return "swish", []
+        case nn.LeakyReLU():
+            return "leaky_relu", [act.negative_slope]
+        case nn.Sigmoid():
+            return "sigmoid", []
+        case nn.Hardsigmoid():
+            return "hardsigmoid", []
+        case _:
+            return None
 
 
 @cache
@@ -81,7 +92,7 @@ def fuse(model: fx.GraphModule) -> None:
         module = model.get_submodule(layer.name) if layer.name in dict(model.named_modules()) else None
         if isinstance(module, ConvLayer | PredictLayer):
             x = shapes[layer.inputs[0]]
-            if isinstance(module, ConvLayer):
+            if isinstance(module, ConvLayer) and in_onednn(module.act):
                 model.set_submodule(layer.name, FusedConv(module.conv, module.act, x.height, x.width))
             else:
                 module.conv = FusedConv(module.conv, nn.Identity(), x.height, x.width)  # type: ignore[assignment]

@@ -6,50 +6,34 @@ A pattern needs to know only how a block's numbers show in its wiring. That ever
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import product
 
-from ..blocks.aggregation import Dense, Osa
-from ..blocks.csp import CspA, CspB
+from ..blocks.aggregation import Dense, Osa, PartialOsa
+from ..blocks.convs import ConvStack
 from ..blocks.elan import Elan
 from ..blocks.ops import Add, Concat, GroupConcat, MaxPool, TakeGroup
-from ..blocks.pyramid import SppCspc, SppTiny, TopDown
-from ..blocks.residual import Chain, DarkBlock, ResBlock, UnitWord
-from ..blocks.roles import Block
+from ..blocks.pyramid import TopDown
+from ..blocks.residual import Chain, DarkBlock, ResBlock
 from ..blocks.stems import StemBlock
 from ..blocks.transitions import DownC, PoolConv
-from .wiring import Wiring
+from .csp_patterns import UNIT_ORDERS, csp, csp_rep_pan, csp_rep_stage
+from .pooling_patterns import pools, spp, spp_csp
+from .wiring import Guess, Wiring
 
-Guess = tuple[Block, tuple[str, ...]]  # a block, and the layers that it would read
 Pattern = Callable[[Wiring, str], Iterator[Guess]]
-
-UNIT_ORDERS: tuple[tuple[UnitWord, bool], ...] = (  # residual units, and whether they are reversed
-    ("dark", False),
-    ("dark", True),
-    ("res", False),
-    ("resx", False),
-)
 
 
 def stem_block(net: Wiring, end: str) -> Iterator[Guess]:
     """A strided conv and a pool of one strided conv, joined and ended by a 1x1 conv."""
-    conv, parts = net.conv(end, 1), _joined(net, end)
+    conv, parts = net.conv(end, 1), net.joined(end)
     if conv and len(parts) == 2 and isinstance(net.layers[parts[1]].op, MaxPool):
         first = net.source(parts[1])
         if net.conv(first, 3):
             yield StemBlock(conv.out), (net.source(first),)
 
 
-def spp(net: Wiring, end: str) -> Iterator[Guess]:
-    """Spatial pyramid pooling: two branches joined and ended by a 1x1 conv, one of them pooled."""
-    parts = _joined(net, end)
-    if len(parts) == 2 and net.conv(parts[1], 1) and (conv := net.conv(end, 1)):
-        for block in (SppCspc(conv.out), SppTiny(conv.out)):
-            yield block, (net.source(parts[1]),)
-
-
 def dense(net: Wiring, end: str) -> Iterator[Guess]:
     """A concat of a feature and of layers that each read all before them, ended by a 1x1 conv."""
-    conv, parts = net.conv(end, 1), _joined(net, end)
+    conv, parts = net.conv(end, 1), net.joined(end)
     if conv is None:
         return
     for first in range(1, len(parts) - 1):  # the block's input may be several parts itself; one layer is a one-shot
@@ -65,7 +49,7 @@ def dense(net: Wiring, end: str) -> Iterator[Guess]:
 
 def one_shot(net: Wiring, end: str) -> Iterator[Guess]:
     """A concat of a feature and of every conv of a chain that starts from it, ended by a 1x1 conv."""
-    conv, parts = net.conv(end, 1), _joined(net, end)
+    conv, parts = net.conv(end, 1), net.joined(end)
     if conv is None:
         return
     for newest_first in (False, True):
@@ -76,9 +60,31 @@ def one_shot(net: Wiring, end: str) -> Iterator[Guess]:
                 yield block, (net.source(ordered[first]),)
 
 
+def partial_one_shot(net: Wiring, end: str) -> Iterator[Guess]:
+    """A concat of every conv of a chain that starts from one half of a feature, newest first, ended by a 1x1 conv."""
+    conv, parts = net.conv(end, 1), net.joined(end)
+    if conv is None or not parts or (layer := net.conv(parts[-1])) is None:
+        return
+    half = net.layers[net.source(parts[-1])].op
+    if isinstance(half, TakeGroup) and half.groups == 2:
+        block = PartialOsa(layer.out, len(parts), conv.out, "second" if half.index else "first")
+        yield block, (net.source(net.source(parts[-1])),)
+
+
+def conv_stack(net: Wiring, end: str) -> Iterator[Guess]:
+    """Three convs or more in turns, 1x1 and 3x3 of twice its width: as many as there are."""
+    first, starts, kernel = net.conv(end, 1), [end], 1
+    while first and (conv := net.conv(starts[-1], kernel)) and conv.out == kernel // 2 * first.out + first.out:
+        starts.append(net.source(starts[-1]))
+        kernel = 4 - kernel
+    for convs in range(len(starts) - 1, 2, -1):
+        if first and convs % 2:
+            yield ConvStack(first.out, convs), (starts[convs],)
+
+
 def elan(net: Wiring, end: str) -> Iterator[Guess]:
     """Two 1x1 convs of one feature, a chain from the second with taps at equal distances, a concat, a 1x1 conv."""
-    yield from _elan(net, end, _joined(net, end))
+    yield from _elan(net, end, net.joined(end))
 
 
 def parallel_elan(net: Wiring, end: str) -> Iterator[Guess]:
@@ -115,25 +121,6 @@ def _elan(net: Wiring, end: str, parts: tuple[str, ...]) -> Iterator[Guess]:
             own = None if first.out == layer.out else first.out
             block = Elan(layer.out, len(taps), steps, conv.out, own, kernel=layer.kernel, newest_first=newest_first)
             yield block, (net.source(bypass),)
-
-
-def csp(net: Wiring, end: str) -> Iterator[Guess]:
-    """A concat of a chain of residual units and of a branch past it, ended by a 1x1 conv."""
-    conv, parts = net.conv(end, 1), _joined(net, end)
-    branch = net.conv(parts[1], 1) if len(parts) == 2 else None
-    if conv is None or branch is None:
-        return
-    past = net.source(parts[1])
-    options = list(product(UNIT_ORDERS, (True, False)))  # residual
-    half = None if 2 * branch.out == conv.out else branch.out
-    for tail in (False, True):
-        chain = _kernels(net, net.source(parts[0]) if tail else parts[0], past)
-        for (unit, reverse), residual in options if chain else ():
-            yield CspA(conv.out, chain, tail, reverse, residual, half, unit), (past,)
-    whole = None if branch.out == conv.out else branch.out
-    if net.conv(past, 1) and (chain := _kernels(net, parts[0], past)):
-        for (unit, reverse), residual in options:
-            yield CspB(conv.out, chain, reverse, residual, whole, unit), (net.source(past),)
 
 
 def residual_chain(net: Wiring, end: str) -> Iterator[Guess]:
@@ -179,21 +166,22 @@ PATTERNS: tuple[Pattern, ...] = (
     stem_block,
     pool_conv,
     top_down,
+    spp_csp,
     spp,
+    csp_rep_pan,
+    pools,
     parallel_elan,
     grouped_elan,
     elan,
     csp,
+    csp_rep_stage,
+    partial_one_shot,
     dense,
     one_shot,
     residual_chain,
     residual_block,
+    conv_stack,
 )
-
-
-def _joined(net: Wiring, end: str) -> tuple[str, ...]:
-    """What the concatenation before a layer joins."""
-    return net.inputs(net.source(end), Concat) if net.layers[end].inputs else ()
 
 
 def _first_two(net: Wiring, end: str) -> tuple[str, str]:
@@ -208,15 +196,3 @@ def _distance(net: Wiring, end: str, start: str) -> int:
     while end != start and net.conv(end):
         end, steps = net.source(end), steps + 1
     return steps if end == start else 0
-
-
-def _kernels(net: Wiring, end: str, start: str) -> int:
-    """Convolutions larger than 1x1 on the way back from `end` to `start`, through sums by their younger term."""
-    found = 0
-    while end != start and (net.conv(end) or net.inputs(end, Add)):
-        if conv := net.conv(end):
-            found += conv.kernel > 1
-            end = net.source(end)
-        else:
-            end = net.inputs(end, Add)[-1]
-    return found

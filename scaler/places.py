@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import replace
 from itertools import takewhile
 
-from ..blocks.convs import ConvNode, RepConvNode
+from ..blocks.aggregation import PartialOsa
+from ..blocks.convs import ConvNode, ConvStack, RepConvNode
 from ..blocks.csp import CspA, CspB
 from ..blocks.plain import MaxPoolNode, ReOrg, UpsampleNode
-from ..blocks.pyramid import SppCspc, SppTiny, TopDown
+from ..blocks.pyramid import Spp, SppCspc, SppTiny, TopDown
+from ..blocks.rep_csp import CspRepPan, CspRepStage
 from ..blocks.residual import DarkBlock, ResBlock
 from ..blocks.roles import Block, Role, fields_with
 from ..blocks.stems import StemBlock
@@ -22,8 +24,10 @@ from .wiring import wiring
 STEM_REDUCES = 2  # strided convs of a stem that brings the image to a quarter of its side by itself
 
 KINDS: dict[type[Block], str] = {
-    **dict.fromkeys((CspA, CspB), "csp"),
-    **dict.fromkeys((SppCspc, SppTiny), "spp"),
+    **dict.fromkeys((CspA, CspB, CspRepStage, CspRepPan), "csp"),
+    **dict.fromkeys((Spp, SppCspc, SppTiny), "spp"),
+    PartialOsa: "osa",
+    ConvStack: "convs",
     **dict.fromkeys((StridedConv, PoolConv, DownC, Pool), "down"),
     DarkBlock: "dark",
     ResBlock: "res",
@@ -56,8 +60,8 @@ def with_transitions(architecture: Architecture) -> Architecture:
 
     def known(node: Node) -> Node:
         match node.block:
-            case ConvNode(out, 3, 2, 1, None) if node.name not in before:
-                return replace(node, block=StridedConv(out))
+            case ConvNode(out, 3, 2, 1, act, True) if node.name not in before and act != "none":
+                return replace(node, block=StridedConv(out), act=None if act == architecture.activation else act)
             case MaxPoolNode(2, 2):
                 return replace(node, block=Pool())
             case _:
@@ -102,7 +106,7 @@ def named_by_place(architecture: Architecture) -> Architecture:
 def _names(architecture: Architecture) -> list[str]:
     features = wiring(architecture).features
     before = stem(architecture)
-    backbone = [node.name for node in takewhile(lambda node: not _begins_neck(node.block), architecture.nodes)]
+    backbone = [node.name for node in takewhile(lambda node: not _begins_neck(node, architecture), architecture.nodes)]
     upwards = False
     names: list[str] = []
     for node in architecture.nodes:
@@ -126,5 +130,13 @@ def _is_computational(block: Block) -> bool:
     return isinstance(block, DarkBlock | ResBlock) or bool(fields_with(type(block), Role.DEPTH, Role.REPEATS))
 
 
-def _begins_neck(block: Block) -> bool:
-    return isinstance(block, SppCspc | SppTiny | TopDown | UpsampleNode)
+def _begins_neck(node: Node, architecture: Architecture) -> bool:
+    """Whether a node is pyramid pooling on top of the backbone, or on the way to the first up-sampling."""
+    readers = [reader.block for reader in architecture.nodes if node.name in reader.inputs]
+    match node.block:
+        case SppCspc() | SppTiny() | TopDown() | UpsampleNode() | CspRepPan() | ConvStack():
+            return True
+        case Spp():
+            return not any(map(_is_computational, readers))  # YOLOX pools within its backbone's last stage
+        case _:
+            return any(isinstance(reader, UpsampleNode) for reader in readers)

@@ -9,10 +9,11 @@ a block's wiring stands nowhere but in its lowering.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import get_args
 
 from ..blocks.graph import Feature, Layer, Lowering
 from ..blocks.measures import ShapeError
-from ..blocks.ops import Add, Concat, Op, RepConv
+from ..blocks.ops import Activation, Add, Concat, Conv, Op, RepConv
 from ..blocks.plain import Fold, Join
 from .architecture import Architecture, Node
 from .patterns import PATTERNS, Guess, Pattern
@@ -31,6 +32,7 @@ class Match:
     anchor: str
     taken: frozenset[str]
     inside: dict[str, str]  # from the graph's layers to the places of the block's
+    planned: frozenset[str] = frozenset()  # of these layers, RepConvs where the block has plain convolutions
     rest: tuple[str, ...] = ()  # what the anchor, a concatenation, joins beyond the block's own
 
 
@@ -73,10 +75,9 @@ def _laid_over(net: Wiring, architecture: Architecture, anchor: Node, guess: Gue
     """The guessed block in its place, if every layer that it writes is there and no node is taken in by half."""
     block, sources = guess
     own: list[Layer] = []
+    act = _activation(net, net.features[anchor.name].layer) or architecture.activation
     try:
-        out = block.lower(
-            Lowering(OWN, architecture.activation, own), *(Feature(name, net.shapes[name]) for name in sources)
-        )
+        out = block.lower(Lowering(OWN, act, own), *(Feature(name, net.shapes[name]) for name in sources))
     except ShapeError:
         return None
     overlay = _Overlay(net, {layer.name: layer for layer in own}, frozenset(sources))
@@ -94,8 +95,21 @@ def _laid_over(net: Wiring, architecture: Architecture, anchor: Node, guess: Gue
     if any(net.position[reader.name] < net.position[end.name] for reader in outside):
         return None
     name = net.layers[end.inputs[0]].node if rest else anchor.name
-    node = Node(name, block, tuple(map(net.reference, sources)))
-    return Match(node, anchor.name, taken, inside, tuple(map(net.reference, rest)))
+    own_act = None if act == architecture.activation else act
+    node = Node(name, block, tuple(map(net.reference, sources)), act=own_act)
+    return Match(node, anchor.name, taken, inside, frozenset(overlay.planned), tuple(map(net.reference, rest)))
+
+
+def _activation(net: Wiring, end: str) -> Activation | None:
+    """The activation of the last convolution before a layer, or at it, that has one."""
+    while net.layers[end].inputs:
+        op = net.layers[end].op
+        if isinstance(op, Conv | RepConv):
+            found = next((act for act in get_args(Activation) if act == op.act), None)
+            if found:
+                return found
+        end = net.source(end)
+    return None
 
 
 def _taken_in(matches: Iterable[Match], net: Wiring, architecture: Architecture) -> Architecture:
@@ -109,7 +123,7 @@ def _taken_in(matches: Iterable[Match], net: Wiring, architecture: Architecture)
         gone |= match.taken - {match.anchor}
         for layer, place in match.inside.items():
             led[layer] = f"{match.node.name}.{place}" if place else match.node.name
-            if isinstance(op := net.layers[layer].op, RepConv):
+            if layer in match.planned and isinstance(op := net.layers[layer].op, RepConv):
                 rep.append(RepPlace(led[layer], "forced" if op.identity else "repconvn"))  # as it was
 
     def lead(reference: str) -> str:
@@ -143,6 +157,7 @@ class _Overlay:
     def __init__(self, net: Wiring, own: dict[str, Layer], sources: frozenset[str]) -> None:
         self.net, self.own, self.sources = net, own, sources
         self.inside: dict[str, str] = {}
+        self.planned: set[str] = set()  # RepConvs of the graph that lie over plain convolutions
 
     def lay(self, end: Layer, out: str) -> tuple[str, ...] | None:
         """Lay the output over a layer; gives what that, a concatenation, joins besides. None: it does not fit."""
@@ -162,6 +177,8 @@ class _Overlay:
         if not _equal(there.op, here.op):
             return False
         self.inside[theirs] = ours
+        if there.op != here.op:
+            self.planned.add(theirs)
         parts, own = self._parts(there), self._own_parts(here)
         return len(parts) == len(own) and all(map(self._lies, parts, own))
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ..blocks.graph import Graph, Layer
-from ..blocks.ops import Concat, Conv, GroupConcat, Image, Predict, RepConv
+from ..blocks.levels import Predict
+from ..blocks.ops import Concat, Conv, GroupConcat, Image, RepConv
 from ..blocks.roles import Role, fields_with
 from .architecture import Architecture
 

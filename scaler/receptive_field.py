@@ -3,7 +3,8 @@
 For chains of convolutions this is the recurrence of Araujo, Norris and Sim, "Computing Receptive Fields of
 Convolutional Neural Networks", Distill 2019: r + (k - 1) j with the jump j multiplied by each stride. Instead of sizes
 and jumps, the first and last cell are followed back here, so that up-sampling, where neighbouring cells see fields of
-different sizes, is exact too; over all paths, because both ends of a window are monotone.
+different sizes, is exact too; over all paths, because both ends of a window are monotone. Through the mean of a channel
+attention every cell depends on the whole image, a little; that way is left out.
 """
 
 from dataclasses import dataclass

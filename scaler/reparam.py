@@ -188,7 +188,7 @@ def convs_3x3(graph: Graph) -> Iterator[tuple[Layer, Conv | RepConv]]:
     """Its 3x3 convolutions, RepConvs among them."""
     for layer in graph.layers:
         op = layer.op
-        if isinstance(op, RepConv) or (isinstance(op, Conv) and op.kernel == 3):
+        if isinstance(op, RepConv) or (isinstance(op, Conv) and op.kernel == 3 and op.norm):
             yield layer, op
 
 

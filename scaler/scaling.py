@@ -7,6 +7,7 @@ it is. The image's 3 channels and the predictions' anchors x (5 + classes) never
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, get_args
 
 from ..blocks.elan import Elan, Form
@@ -14,11 +15,12 @@ from ..blocks.errors import nearest
 from ..blocks.ops import Activation
 from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import TRANSITIONS, Transition
-from .architecture import Architecture, Node
+from .architecture import DETECT, Architecture, Node
 from .aux_heads import aux
 from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
 from .dark_blocks import dark
 from .factors import Factor, ScaleError, factors_of_nodes
+from .head_kinds import with_head
 from .plans import rep
 from .raising import raised
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
@@ -39,6 +41,7 @@ def width(architecture: Architecture, factor: Factor, *, divisor: int = DIVISOR)
         architecture,
         lambda node: widened(node.block, roles, factors[node.name], divisor),
         unchanged=set(factors.values()) == {1},
+        head=widened(architecture.head, roles, factors.get(DETECT, Fraction(1)), divisor),
     )
 
 
@@ -68,7 +71,8 @@ def compound(
     With r = new concatenated width / old, read off the graph of each block, every width outside computational blocks
     (their own 1x1 output, transitions, laterals, pyramid pooling, stem, convs before the heads) is scaled by
     r ** exponent, and the widths inside stay. Each r governs what follows its block until the next one; what precedes
-    the first block follows the first. With the paper's exponent, 1, the ratio of in- to out-channels of every
+    the first block follows the first, and a head that is as wide at every level follows the finest. With the paper's
+    exponent, 1, the ratio of in- to out-channels of every
     transition layer is that of the base; with 0, only depth is scaled, as where chains alone are deepened and nothing
     is concatenated.
 
@@ -90,6 +94,7 @@ def compound(
         deeper,
         lambda node: widened(node.block, (Role.OUTSIDE,), ratio[governing[node.name]], divisor),
         unchanged=deeper is architecture,
+        head=widened(architecture.head, (Role.OUTSIDE,), ratio[governing[architecture.heads[0]]], divisor),
     )
 
 
@@ -168,7 +173,7 @@ def transition(architecture: Architecture, kind: str) -> Architecture:
 
 
 def activation(architecture: Architecture, kind: str) -> Architecture:
-    """Another activation function, `silu` or `leaky_relu`, wherever there is one.
+    """Another activation function, `silu`, `leaky_relu` or `mish`, wherever there is one; gates keep theirs.
 
     Raises:
         ScaleError: the kind is unknown.
@@ -176,9 +181,9 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
     if kind not in get_args(Activation):
         known = nearest(str(kind), get_args(Activation))
         raise ScaleError(f"{architecture.name}: activation: none is called {kind!r}; {known}")
-    named = any(_names_activation(node.block) for node in architecture.nodes)
+    named = any(node.act or _names_activation(node.block) for node in architecture.nodes)
     nodes = tuple(
-        replace(node, block=replace(node.block, act=None)) if _names_activation(node.block) else node  # type: ignore[call-arg]
+        replace(node, act=None, block=replace(node.block, act=None) if _names_activation(node.block) else node.block)  # type: ignore[call-arg]
         for node in architecture.nodes
     )
     return replace(architecture, activation=kind, **({"nodes": nodes} if named else {}))
@@ -186,7 +191,7 @@ def activation(architecture: Architecture, kind: str) -> Architecture:
 
 def _names_activation(block: Block) -> bool:
     """Whether a block has an activation of its own, besides none at all."""
-    return getattr(block, "act", None) not in (None, "none")
+    return getattr(block, "act", None) in get_args(Activation)
 
 
 def implicit(architecture: Architecture, wanted: bool) -> Architecture:
@@ -213,11 +218,12 @@ SCALINGS: dict[str, Callable[..., Architecture]] = {
     "implicit": implicit,
     "stages": stages,
     "aux": aux,
+    "head": with_head,
 }
 SETTINGS = {
     "exponent": ("compound",),
     "divisor": ("width", "compound"),
-    "anchors": ("stages",),
+    "anchors": ("stages", "head"),
     "form": ("extend",),
     "force": ("rep",),
 }  # of which scalings; beside them, by name

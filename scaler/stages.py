@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import floor, inf
 
-from ..blocks.ops import Anchors
+from ..blocks.levels import Anchors
 from ..blocks.roles import Block, Role, fields_with
 from .architecture import Architecture, Node
 from .block_scaling import DIVISOR, rounded, widened
@@ -85,6 +85,8 @@ def given_anchors(architecture: Architecture, given: Sequence[Sequence[float]]) 
         ScaleError: too many or too few levels, an odd number of sides, or one that is not above zero.
     """
     where = f"{architecture.name}: anchors"
+    if not architecture.head.anchored:
+        raise ScaleError(f"{where}: its head has none; leave them out")
     if len(given) != len(architecture.heads):
         levels = f"{len(given)} levels of anchors for {len(architecture.heads)} levels of the pyramid"
         raise ScaleError(f"{where}: {levels}; give a list of widths and heights for each, finest first")
@@ -147,7 +149,7 @@ def _with_coarser(architecture: Architecture) -> Architecture:
         base,
         tuple(nodes),
         heads=(*base.heads, reads[last.head]),
-        anchors=(*base.anchors, tuple((ANCHOR_GROWTH * w, ANCHOR_GROWTH * h) for w, h in base.anchors[-1])),
+        anchors=(*base.anchors, *map(_grown, base.anchors[-1:])),
         aux=tuple(redirected(name, {last.top_down: lateral}) for name in base.aux)
         + tuple(reads[name] for name in base.aux[top:]),
         rep=_planned_copies(base.rep, names, moved),
@@ -203,6 +205,10 @@ def _without_finest(architecture: Architecture) -> Architecture:
         anchors=base.anchors[1:],
         aux=base.aux[1:],
     )
+
+
+def _grown(anchors: Anchors) -> Anchors:
+    return tuple((ANCHOR_GROWTH * w, ANCHOR_GROWTH * h) for w, h in anchors)
 
 
 def _check_size(architecture: Architecture, stride: int) -> None:

@@ -7,7 +7,10 @@ from functools import cached_property, lru_cache
 from ..blocks.graph import Feature, Layer
 from ..blocks.measures import Shape
 from ..blocks.ops import Add, Concat, Conv, Op, RepConv, Upsample
+from ..blocks.roles import Block
 from .architecture import Architecture, written_out
+
+Guess = tuple[Block, tuple[str, ...]]  # a block, and the layers that it would read
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Wiring:
             return ()
         parts = [part for source in layer.inputs for part in (self._nested(source, kind) or (source,))]
         return tuple(sorted(parts, key=self.position.__getitem__)) if kind is Add else tuple(parts)
+
+    def joined(self, end: str) -> tuple[str, ...]:
+        """What the concatenation before a layer joins; nothing where there is none."""
+        return self.inputs(self.source(end), Concat) if self.layers[end].inputs else ()
 
     def _nested(self, name: str, kind: type[Op]) -> tuple[str, ...]:
         single = kind is Concat or len(self.readers[name]) == 1  # a sum that is read again is a value of its own

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..blocks.errors import InputError
-from ..blocks.ops import Anchors
+from ..blocks.levels import Anchors
 from ..scaler.architecture import Architecture
 from ..scaler.stages import given_anchors
 from .data.records import Split

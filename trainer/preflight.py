@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..blocks.errors import InputError
+from ..blocks.heads import HEAD_WORDS
 from ..scaler.architecture import Architecture, check_size
 from .data.records import Dataset
 from .recipe import Recipe
@@ -67,8 +68,13 @@ def check_training_size(size_px: int, arch: Architecture) -> None:
     """Hold an input size against the largest stride; batch norm needs more than one cell of it.
 
     Raises:
-        InputError: it is too small, or not a multiple.
+        InputError: it is too small, or not a multiple; or the head is of a kind that no loss is for.
     """
+    if not arch.head.anchored:
+        raise InputError(
+            f"{arch.name}: there is no loss for its head, {HEAD_WORDS[type(arch.head)]}: it can be counted, timed and "
+            "drawn, not trained; scale it with --head anchor and --anchors, once for each level"
+        )
     least = 2 * arch.strides[-1]
     if 0 < size_px < least:
         raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {least} or more")

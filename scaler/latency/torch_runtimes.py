@@ -156,10 +156,8 @@ def drawn_boxes(architecture: Architecture, batch: int, size: int) -> Tensor:
     of each image lie above the threshold, ten around each object, on the places of the deploy graph.
     """
     random = torch.Generator().manual_seed(SEED)
-    count = sum(
-        len(anchors) * (size // stride) ** 2
-        for anchors, stride in zip(architecture.anchors, architecture.strides, strict=True)
-    )
+    levels = architecture.graph().levels
+    count = sum(levels[name].rows * (size // levels[name].stride) ** 2 for name in architecture.graph().lead)
     boxes = torch.zeros(batch, count, 5 + architecture.classes)
     boxes[..., :4] = torch.rand(batch, count, 4, generator=random) * size
     objects = max(1, min(CANDIDATES, count) // BOXES_PER_OBJECT)

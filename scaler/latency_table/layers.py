@@ -6,17 +6,18 @@ from typing import NamedTuple
 
 from ...blocks.errors import InputError
 from ...blocks.graph import Graph, Layer
+from ...blocks.levels import AnchorFree, Detect, Distribution, Predict
 from ...blocks.measures import Shape
 from ...blocks.ops import (
     Add,
     ChannelShuffle,
     Concat,
     Conv,
-    Detect,
+    Gate,
+    GlobalPool,
     GroupConcat,
     MaxPool,
     Op,
-    Predict,
     SpaceToDepth,
     TakeGroup,
     Upsample,
@@ -56,8 +57,15 @@ def kind_of(op: Op) -> str:
             return f"conv {op.kernel}x{op.kernel}{stride}{groups} {op.act or 'linear'}"
         case Predict():
             return "predict"
-        case Detect():
-            return f"detect {len(op.levels)}"
+        case Detect(levels):
+            kind = "" if isinstance(levels[0], Predict) else f"{type(levels[0]).__name__} "
+            return f"detect {kind}{len(levels)}"
+        case AnchorFree() | Distribution():
+            return "join predictions"
+        case GlobalPool():
+            return "global-pool"
+        case Gate():
+            return "gate"
         case MaxPool():
             return f"max-pool {op.kernel}x{op.kernel} /{op.stride}"
         case Upsample():

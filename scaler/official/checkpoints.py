@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, fx
 
 from ...blocks.errors import InputError
+from ...blocks.levels import Predict
 from ...blocks.modules import BN_EPS
-from ...blocks.ops import Op, Predict, RepConv
+from ...blocks.ops import Op, RepConv
 from ..architecture import Architecture
 from ..build import build
 from . import exporting

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from ...blocks.errors import InputError, nearest
 from ...blocks.graph import Layer
-from ...blocks.ops import Add, Conv, GroupConcat, Image, MaxPool, Op, Predict, RepConv, TakeGroup
+from ...blocks.heads import HEAD_WORDS
+from ...blocks.levels import Predict
+from ...blocks.ops import Add, Conv, Gate, GlobalPool, GroupConcat, Image, MaxPool, Op, RepConv, TakeGroup
 from ..architecture import Architecture, lower
 from .importing import Slot
 from .modules import COMPOSITES, GROUPS, HEADS, Head, composite_of, write_plain
@@ -78,6 +80,12 @@ class _Writer:
         self.given: dict[str, int] = {}  # layer: row
 
     def written(self) -> tuple[Written, ...]:
+        if not self.architecture.head.anchored:
+            kind = HEAD_WORDS[type(self.architecture.head)]
+            raise InputError(
+                f"{self.architecture.name}: no official form: its head, {kind}, is no official module; an anchor head "
+                "is (--head anchor)"
+            )
         for layer in self.graph.layers:
             if layer.node in self.whole:
                 if layer.name == self.ends[layer.node]:
@@ -112,6 +120,8 @@ class _Writer:
                 for number, newer in enumerate(layer.inputs[1:]):
                     older = layer.inputs[0] if number == 0 else layer.name  # a sum of sums for more than two
                     self._row(layer, (newer, older), "Shortcut", [1])
+            case Conv() if not op.norm and self.form == "train":
+                raise self._fault(layer, "a bias instead of batch norm", "give it batch norm; official convs have it")
             case Conv() | RepConv():
                 op = self._rep_checked(layer) if isinstance(op, RepConv) else op
                 self._check_width(layer, op.out)
@@ -256,9 +266,16 @@ def _unsayable(op: Op) -> tuple[str, str]:
         case GroupConcat(groups):
             return f"a concatenation sorted by {groups} groups", f"{parallel}; the official one has {GROUPS} groups"
         case TakeGroup():
-            return f"one of {op.groups} groups of channels read by itself, or folded", parallel
+            return (
+                f"one of {op.groups} groups of channels read by itself, or folded",
+                f"{parallel}, or blocks of whole features",
+            )
+        case Conv(act=act):
+            return f"a convolution with {act}", "use silu or leaky_relu (--activation)"
         case MaxPool(kernel, stride):
             return f"a {kernel}x{kernel} pool of stride {stride}", "use kernel 2 with stride 2, or stride 1"
+    if isinstance(op, GlobalPool | Gate):
+        return "a channel attention", "leave it out; no official module has one"
     return f"{type(op).__name__} has no official module", parallel
 
 

@@ -8,12 +8,12 @@ Source: facts of the released YOLOv7 and YOLOR models.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ...blocks.convs import ConvNode, RepConvNode
 from ...blocks.csp import CspA, CspB
 from ...blocks.errors import InputError, nearest
-from ...blocks.ops import Activation, Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, Upsample
+from ...blocks.ops import Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, Upsample
 from ...blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
 from ...blocks.pyramid import SppCspc
 from ...blocks.residual import UNITS, Chain, DarkBlock, ResBlock, UnitWord
@@ -149,7 +149,7 @@ def _read_plain(config: Config, row: Row) -> Block:
     match row.module, list(row.args):
         case "Conv", [out, *rest] if _counts(out):
             kernel, stride, padding, groups, act = _convolution(config, row, rest, kernel=1)
-            if padding not in (None, kernel // 2):
+            if padding not in ((None, kernel // 2) if kernel % 2 else ((kernel - 1) // 2,)):
                 raise config.fault(row, f"args: a padding of {padding}; only that of half the kernel is supported")
             return ConvNode(config.channels(out), kernel, stride, groups, act)
         case "RepConv", [out, *rest] if _counts(out):
@@ -185,7 +185,7 @@ def _convolution(config: Config, row: Row, rest: list[Any], kernel: int) -> tupl
     defaults: list[Any] = [kernel, 1, None, 1, True]
     kernel, stride, padding, groups, act = [*rest, *defaults[len(rest) :]][:5]
     act = {True: "silu", False: "none", None: "none"}.get(act, act)
-    counts = all(_counts(value) for value in (kernel, stride, groups)) and kernel % 2
+    counts = all(_counts(value) for value in (kernel, stride, groups))
     if len(rest) > 5 or not counts or act not in ("silu", "leaky_relu", "none"):
         raise _unsupported(config, row)
     return kernel, stride, padding, groups, act
@@ -198,10 +198,11 @@ def _counts(value: Any) -> bool:
 def write_plain(op: Op) -> tuple[str, list[Any]] | None:
     """The official module and arguments of a primitive layer, as words of the file; None where there is none."""
     match op:
-        case Conv(out, kernel, stride, groups, act):
-            return "Conv", [out, kernel, stride, *_tail(groups, act)]
+        case Conv(out, kernel, stride, groups, "silu" | "leaky_relu" | None as act):
+            padding = None if kernel % 2 else (kernel - 1) // 2  # the module's own is half of an odd kernel
+            return "Conv", [out, kernel, stride, *_tail(padding, groups, act)]
         case RepConv(out, stride, groups, "silu"):
-            return "RepConv", [out, 3, stride, *_tail(groups, "silu")]
+            return "RepConv", [out, 3, stride, *_tail(None, groups, "silu")]
         case MaxPool(2, 2):
             return "MP", []
         case MaxPool(kernel, 1):
@@ -219,9 +220,11 @@ def write_plain(op: Op) -> tuple[str, list[Any]] | None:
     return None
 
 
-def _tail(groups: int, act: Activation | None) -> list[Any]:
+def _tail(padding: int | None, groups: int, act: Literal["silu", "leaky_relu"] | None) -> list[Any]:
     """What follows a convolution's stride, where it differs from what the official module takes by itself."""
     words = {"leaky_relu": "nn.LeakyReLU(0.1)", None: "nn.Identity()"}
     if act != "silu":
-        return [None, groups, words[act]]
-    return [None, groups] if groups > 1 else []
+        return [padding, groups, words[act]]
+    if groups > 1:
+        return [padding, groups]
+    return [] if padding is None else [padding]

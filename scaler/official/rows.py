@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from ...blocks.errors import InputError, nearest
-from ...blocks.ops import Anchors
+from ...blocks.levels import Anchors
 
 IMAGE_ROW = -1  # where a row reads the image
 KEYS = ("nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head", "ch", "names")

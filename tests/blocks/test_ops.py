@@ -1,30 +1,34 @@
 """Each primitive's rules of shape and cost agree with its torch module, for any widths, kernels, strides and groups."""
 
+from typing import Any
+
 import pytest
 import torch
-from catscale.blocks.measures import Shape, ShapeError
+from catscale.blocks.levels import AnchorFree, Detect, Distribution, Predict
+from catscale.blocks.measures import Cost, Shape, ShapeError
 from catscale.blocks.modules import ConvLayer, PredictLayer, RepConvLayer
 from catscale.blocks.ops import (
     Add,
     ChannelShuffle,
     Concat,
     Conv,
-    Detect,
+    Gate,
+    GlobalPool,
     GroupConcat,
     MaxPool,
     Op,
-    Predict,
     RepConv,
     SpaceToDepth,
     TakeGroup,
     Upsample,
 )
-from catscale.scaler.build import group_concat, space_to_depth, take_group
+from catscale.blocks.point_boxes import PointDetectLayer
+from catscale.scaler.build import group_concat, level_map, space_to_depth, take_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-sides = st.integers(3, 17)
+sides = st.integers(4, 17)
 widths = st.integers(1, 24)
 
 
@@ -65,16 +69,17 @@ def agree(op: Op, module: nn.Module, x: Shape) -> None:
     groups=st.integers(1, 4),
     inside=st.integers(1, 6),
     outside=st.integers(1, 6),
-    kernel=st.sampled_from([1, 3, 5]),
+    kernel=st.sampled_from([1, 2, 3, 4, 5, 6]),
     stride=st.integers(1, 3),
     norm=st.booleans(),
+    act=st.sampled_from(["silu", "leaky_relu", "mish", "sigmoid", "hard_sigmoid", None]),
     height=sides,
     width=sides,
 )
 def test_conv(
-    groups: int, inside: int, outside: int, kernel: int, stride: int, norm: bool, height: int, width: int
+    groups: int, inside: int, outside: int, kernel: int, stride: int, norm: bool, act: Any, height: int, width: int
 ) -> None:
-    op = Conv(groups * outside, kernel, stride, groups, "silu", norm)
+    op = Conv(groups * outside, kernel, stride, groups, act, norm)
     agree(op, ConvLayer(op, groups * inside), Shape(groups * inside, height, width))
 
 
@@ -117,6 +122,43 @@ def test_pools_move_features_for_nothing(height: int, width: int, channels: int,
     assert Upsample().shape(x) == Shape(channels, 2 * height, 2 * width)
     for op in (MaxPool(kernel, stride), Upsample(), Concat(), Add(), SpaceToDepth()):
         assert op.cost(x).params == op.cost(x).macs == op.cost(x).activations == 0
+
+
+@pytest.mark.parametrize("kernel", [2, 4, 6])
+def test_an_even_kernel_halves_an_even_side(kernel: int) -> None:
+    assert Conv(8, kernel, 2).shape(Shape(3, 64, 64)) == Shape(8, 32, 32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=sides, width=sides, channels=widths)
+def test_a_gate_multiplies_each_channel_by_a_number_of_its_mean(height: int, width: int, channels: int) -> None:
+    x = Shape(channels, height, width)
+    mean = GlobalPool().shape(x)
+    assert mean == Shape(channels, 1, 1)
+    assert Gate().shape(x, mean) == x
+    assert GlobalPool().cost(x) == Gate().cost(x, mean) == Cost()
+    with pytest.raises(ShapeError, match="a number for each channel is needed"):
+        Gate().shape(x, Shape(channels + 1, 1, 1))
+
+
+@settings(max_examples=20, deadline=None)
+@given(classes=st.integers(1, 9), bins=st.integers(2, 17), side=sides, batch=st.integers(1, 2))
+def test_maps_of_heads_without_anchors_have_one_box_a_cell(classes: int, bins: int, side: int, batch: int) -> None:
+    for op, parts in (
+        (AnchorFree(classes, 8), (4, 1, classes)),
+        (Distribution(classes, 8, bins), (4 * bins, classes)),
+    ):
+        maps = [torch.rand(batch, channels, side, side) for channels in parts]
+        shapes = [Shape(channels, side, side) for channels in parts]
+        raw = level_map(maps)
+        assert raw.shape == (batch, 1, side, side, sum(parts))
+        assert op.shape(*shapes) == Shape(sum(parts), side, side)
+        decoded = Detect((op,))
+        boxes = PointDetectLayer(decoded)(raw)
+        shape = decoded.shape(op.shape(*shapes))
+        assert boxes.shape == (batch, shape.channels, shape.width) == (batch, side * side, 5 + classes)
+        with pytest.raises(ShapeError, match=r"predictions of .* channels are wanted"):
+            op.shape(*shapes[1:], shapes[0])
 
 
 def test_space_to_depth_orders_its_parts_by_column_then_row() -> None:

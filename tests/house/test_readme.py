@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from catscale.reports.zoo_table import zoo_table
+from catscale.scaler.cost import CONVENTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +64,7 @@ def test_every_link_and_picture_is_there() -> None:
 
 
 def test_the_table_of_the_zoo_is_what_the_command_counts() -> None:
+    """The table shows some of the zoo, in the command's order; `docs/flops-conventions.md` has all of it."""
     told = re.findall(
         r"^\| (\S+) \| (\d+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) M, ([\d.]+) G \| (\w+),", README, re.M
     )
@@ -80,4 +82,34 @@ def test_the_table_of_the_zoo_is_what_the_command_counts() -> None:
         for row in zoo_table()
         if row["published"]
     ]
+    assert told == [row for row in counted if row in told]
+    assert len(told) > 15
+
+
+def test_the_page_of_conventions_has_every_published_row_and_every_convention() -> None:
+    page = (ROOT / "docs/flops-conventions.md").read_text(encoding="utf-8")
+    told = re.findall(
+        r"^\| (\S+) \| (\d) \| (\d+) \| ([\d.]+) M, ([\d.]+) G \| ([\d.]+) M, ([\d.]+) G \| `(\S+)` \| (\w+) \|$",
+        page,
+        re.M,
+    )
+    counted = [
+        (
+            row["name"],
+            str(printed["table"]),
+            str(printed["size"]),
+            f"{printed['params_m']:.1f}",
+            f"{printed['flops_g']:.1f}",
+            f"{each['as_published']['params_m']:.1f}",
+            f"{each['as_published']['flops_g']:.1f}",
+            printed["convention"],
+            "equal" if each["equal"] else "differs",
+        )
+        for row in zoo_table()
+        if row["published"]
+        for each in (row, *row["also_published"])
+        if (printed := each["published"])
+    ]
     assert told == counted
+    named = re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \|", page, re.M)
+    assert {name for cell in named for name in re.findall(r"`([\w-]+)`", cell)} == CONVENTIONS.keys()

@@ -43,10 +43,12 @@ def test_a_row_that_is_printed_twice_is_printed_alike() -> None:
                 assert (row.params_m, row.flops_g, row.ap_val) == (other.params_m, other.flops_g, other.ap_val)
 
 
-def test_every_row_of_ours_says_how_it_was_counted() -> None:
+def test_every_row_is_in_the_zoo_and_says_how_it_was_counted() -> None:
     for row in published():
-        assert bool(row.zoo) == bool(row.convention) == bool(row.counted_at_px)
-        assert row.note or row.convention in ("", "paper")
+        assert row.zoo
+        assert row.convention
+        assert row.counted_at_px
+        assert row.note or (row.convention, row.params_of) == ("paper", "deploy")
 
 
 def table_of(paper: str, number: int) -> list[list[str]]:
@@ -123,6 +125,12 @@ def test_halves_go_up(count: int, rounded: str) -> None:
     assert tenths(count, 10**9) == Decimal(rounded)
 
 
+OTHERWISE = {  # what comes out instead of what is printed, with the reason in the row's note
+    "yolox-l": ("155.651 G, which the paper prints cut", (54.2, 155.7)),
+    "yolov4-tiny-3l": ("was not released", (6.3, 4.9)),
+}
+
+
 def test_every_model_of_the_zoo_is_there_and_equal_to_the_last_printed_digit() -> None:
     records = zoo_table()
     assert sorted(record["name"] for record in records) == list(names())
@@ -137,6 +145,12 @@ def test_every_model_of_the_zoo_is_there_and_equal_to_the_last_printed_digit() -
     for record in (record for record in records if record["published"]):
         for row in (record, *record["also_published"]):
             printed = {key: row["published"][key] for key in ("params_m", "flops_g")}
+            if record["name"] in OTHERWISE:
+                reason, counted = OTHERWISE[record["name"]]
+                assert tuple(row["as_published"].values()) == counted
+                assert reason in row["published"]["note"]
+                assert row["equal"] is False
+                continue
             assert row["as_published"] == printed, record["name"]
             assert row["equal"] is True
 

@@ -7,7 +7,9 @@ from catscale.scaler.cross_check import cross_check
 SIZE = 256  # the rules are linear in pixels; counting at the model's own size only takes longer
 
 
-@pytest.mark.parametrize("model", ["yolov7-tiny", "yolov7", "yolov7-x", "yolov7-w6", "yolov7-e6e"])
+@pytest.mark.parametrize(
+    "model", ["yolov7-tiny", "yolov7", "yolov7-x", "yolov7-w6", "yolov7-e6e", "yolox-s", "pp-yoloe-s"]
+)
 def test_torch_fvcore_and_ptflops_count_the_same(model: str) -> None:
     checks = cross_check(catscale.load(model), SIZE)
     assert {check.counter for check in checks} == {"torch", "fvcore", "ptflops"}

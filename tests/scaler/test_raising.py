@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from .written_out import Writer, by_layer
+from .zoo_models import MODELS
 
 widths = st.integers(1, 12).map(lambda n: 8 * n)
 whole = st.sampled_from([2.0, 3.0])
 
 
-@pytest.mark.parametrize("name", catscale.names())
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_of_the_zoo_written_out_by_layer_comes_back_node_by_node(name: str) -> None:
     model = catscale.load(name)
     by_rule = model.replace(nodes=tuple(replace(node, released=None) for node in model.nodes))
@@ -33,7 +34,7 @@ def test_a_model_of_the_zoo_written_out_by_layer_comes_back_node_by_node(name: s
     assert again.graph() == by_rule.graph()  # a plan of RepConvs comes back conv by conv
 
 
-@pytest.mark.parametrize("name", catscale.names())
+@pytest.mark.parametrize("name", MODELS)
 def test_a_detector_of_blocks_is_left_as_it_is(name: str) -> None:
     assert raised(catscale.load(name)) is catscale.load(name)
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from .written_out import ANCHORS, by_layer
 
-UNIT_WORDS: tuple[UnitWord, ...] = ("dark", "res", "resx")
+UNIT_WORDS: tuple[UnitWord, ...] = ("dark", "dark_half", "res", "resx")
 
 
 def detector(*blocks: Block, before: int = 64) -> Architecture:
@@ -43,7 +43,7 @@ def weights(block: Block, before: int = 64) -> int:
 def unit_weights(unit: UnitWord, width: int, inner: int) -> int:
     """The facts' wiring, with one bias a channel."""
     groups = 32 if unit == "resx" else 1
-    if unit == "dark":
+    if unit in ("dark", "dark_half"):
         return width * inner + 9 * inner * width + inner + width
     return 2 * width * inner + 9 * inner * inner // groups + 2 * inner + width
 
@@ -54,12 +54,13 @@ def test_weights_by_closed_form(unit: UnitWord, width: int, repeats: int) -> Non
     def conv(inputs: int, out: int) -> int:
         return inputs * out + out
 
-    single: dict[UnitWord, Block] = {"dark": DarkBlock(width), "res": ResBlock(width), "resx": ResBlock(width, 32)}
+    single: dict[UnitWord, Block] = dict.fromkeys(UNIT_WORDS, DarkBlock(width))
+    single |= {"res": ResBlock(width), "resx": ResBlock(width, 32)}
     alone = unit_weights(unit, width, width // 2)
     assert weights(single[unit], before=width) == alone
     assert weights(Chain(width, repeats, unit), before=width) == repeats * alone
 
-    inside = repeats * unit_weights(unit, width, width // 2 if unit == "res" else width)
+    inside = repeats * unit_weights(unit, width, width // 2 if unit in ("res", "dark_half") else width)
     branches = 2 * conv(64, width) + conv(2 * width, 2 * width)
     assert weights(CspA(2 * width, repeats, unit=unit)) == inside + branches
     assert weights(CspA(2 * width, repeats, tail=True, unit=unit)) == inside + branches + conv(width, width)
@@ -83,7 +84,7 @@ def blocks(draw: st.DrawFn, *, plain: bool = True) -> Block:
     """Any stem, residual block, chain or CSP block; `plain`: also those without sums."""
     width, repeats = 64 * draw(st.integers(1, 3)), draw(st.integers(1, 4))
     unit, residual = draw(st.sampled_from(UNIT_WORDS)), draw(st.booleans()) or not plain
-    reverse = draw(st.booleans()) and unit == "dark"
+    reverse = draw(st.booleans()) and unit in ("dark", "dark_half")
     match draw(st.sampled_from(["stem", "dark", "res", "chain", "a", "b"])):
         case "stem":
             return StemBlock(width)
@@ -195,7 +196,7 @@ def test_only_dark_units_are_reversed(tmp_path: Path) -> None:
     words = r"node stage\.csp: reversed: a resx unit has 1x1 convs on both sides; leave it out, or use unit: dark"
     with pytest.raises(catscale.InputError, match=words):
         read("resx", "true", tmp_path)
-    with pytest.raises(catscale.InputError, match=r"stage\.csp\.csp_a: unit: .*'dark', 'res' or 'resx', not 'dense'"):
+    with pytest.raises(catscale.InputError, match=r"unit: .*'dark', 'dark_half', 'res' or 'resx', not 'dense'"):
         read("dense", "false", tmp_path)
 
 

@@ -14,9 +14,10 @@ from catscale.blocks.graph import Feature, Lowering
 from catscale.blocks.roles import OutsideWidth
 from catscale.scaler.architecture import Architecture, Node
 from catscale.scaler.space_cost import Counts, SpaceCounter, Wiring
-from catscale.scaler.zoo import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from .zoo_models import MODELS
 
 BASES = ["yolov7-tiny", "yolov7", "yolov7-w6", "yolov7-e6e", "yolov4-csp", "yolor-p6"]
 
@@ -97,7 +98,7 @@ def test_arrays_of_counts_are_those_of_the_detectors_alone(
         assert tuple(int(count[place]) for count in got) == expected
 
 
-@pytest.mark.parametrize("base", names())
+@pytest.mark.parametrize("base", MODELS)
 def test_the_counts_of_every_zoo_model_are_forms_in_its_widths(base: str) -> None:
     assert Wiring(catscale.load(base)).forms() is not None
 

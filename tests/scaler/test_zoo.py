@@ -22,7 +22,15 @@ DERIVED = {
     "yolov7-x-light-3-stacked": ("yolov7-x-light", {"depth": 1.5}),
     "yolov7-tiny-silu": ("yolov7-tiny", {"activation": "silu", "resolution": 640}),
 }
-BASES = {"yolov7-tiny", "yolov7", "yolov7-x-light", "yolov7-w6", "yolov4-csp", "yolor-p6", "yolor-w6"}
+SIZES = {"n": (0.33, 0.25), "s": (0.33, 0.5), "m": (0.67, 0.75), "x": (1.33, 1.25)}  # depth and width of YOLOv5's
+DERIVED |= {
+    f"{family}-{size}{p6}": (f"{family}-l{p6}", {"depth": depth, "width": width})
+    for family, p6 in (("yolov5", ""), ("yolov5", "6"), ("yolox", ""), ("pp-yoloe", ""))
+    for size, (depth, width) in SIZES.items()
+    if size != "n" or family == "yolov5"
+}
+BASES = {"yolov5-l", "yolov5-l6", "yolox-l", "pp-yoloe-l", "yolov4", "yolov4-tiny", "yolov4-tiny-3l"}
+BASES |= {"yolov7-tiny", "yolov7", "yolov7-x-light", "yolov7-w6", "yolov4-csp", "yolor-p6", "yolor-w6"}
 
 
 @pytest.mark.parametrize(("model", "origin"), DERIVED.items())

@@ -3,8 +3,33 @@
 from dataclasses import dataclass, field, replace
 
 from catscale.blocks.convs import ConvNode, RepConvNode
-from catscale.blocks.ops import Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, TakeGroup, Upsample
-from catscale.blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
+from catscale.blocks.ops import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Gate,
+    GlobalPool,
+    GroupConcat,
+    MaxPool,
+    Op,
+    RepConv,
+    SpaceToDepth,
+    TakeGroup,
+    Upsample,
+)
+from catscale.blocks.plain import (
+    Fold,
+    GateNode,
+    GlobalPoolNode,
+    GroupJoin,
+    Join,
+    MaxPoolNode,
+    ReOrg,
+    Sum,
+    TakeGroupNode,
+    UpsampleNode,
+)
 from catscale.blocks.roles import Block
 from catscale.scaler.architecture import Architecture, Node
 from catscale.scaler.reparam import RepPlace
@@ -71,13 +96,17 @@ def by_layer(architecture: Architecture) -> Architecture:
     """The same detector, every layer a node of its own under a name that says nothing, in the order of its layers."""
     nodes = tuple(replace(node, released=None) for node in architecture.nodes)
     net = wiring(architecture.replace(nodes=nodes))
-    folded = {net.source(layer.name) for layer in net.layers.values() if isinstance(layer.op, TakeGroup)}
+    folded = {
+        net.source(layer.name)
+        for layer in net.layers.values()
+        if isinstance(layer.op, TakeGroup) and all(isinstance(reader.op, Add) for reader in net.readers[layer.name])
+    }
     names = {layer: f"row{place}" for place, layer in enumerate(net.layers)} | {"image": "image"}
     written: list[Node] = []
     for layer in list(net.layers.values())[1:]:
-        if isinstance(layer.op, TakeGroup):
+        if isinstance(layer.op, TakeGroup) and layer.inputs[0] in folded:
             continue
-        block, inputs = _node(layer.op), layer.inputs
+        block, inputs = _node(layer.op, architecture.activation), layer.inputs
         if isinstance(layer.op, Add) and (source := net.layers[layer.inputs[0]].inputs[0]) in folded:
             block, inputs = Fold(len(layer.inputs)), (source,)
         written.append(Node(names[layer.name], block, tuple(names[name] for name in inputs)))
@@ -94,10 +123,16 @@ def by_layer(architecture: Architecture) -> Architecture:
     return architecture.replace(nodes=tuple(written), heads=heads, aux=aux, rep=rep)
 
 
-def _node(op: Op) -> Block:
+def _node(op: Op, usual: Activation) -> Block:
     match op:
-        case Conv(out, kernel, stride, groups):
-            return ConvNode(out, kernel, stride, groups)
+        case Conv(out, kernel, stride, groups, act, norm):
+            return ConvNode(out, kernel, stride, groups, None if act == usual else act or "none", norm)
+        case TakeGroup(index, groups):
+            return TakeGroupNode(index, groups)
+        case GlobalPool():
+            return GlobalPoolNode()
+        case Gate():
+            return GateNode()
         case RepConv(out, stride, groups, _, identity):
             return RepConvNode(out, identity, stride, groups)
         case Concat():

@@ -12,8 +12,9 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from catscale.blocks.levels import Predict
 from catscale.blocks.modules import ConvLayer, PredictLayer
-from catscale.blocks.ops import Conv, Predict
+from catscale.blocks.ops import Conv
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.zoo import load
 from catscale.search.proxies import scores

@@ -15,6 +15,10 @@ from catscale.scaler.reparam import RepPlace
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from ..zoo_models import WITH_ANCHORS
+
+NO_OFFICIAL_FORM = {"yolov4", "yolov4-tiny", "yolov4-tiny-3l"}
+
 
 def as_built(architecture: Architecture) -> Architecture:
     """Without the note that a released model departs from the rule, which an official file cannot hold."""
@@ -28,12 +32,34 @@ def reimported(architecture: Architecture, folder: Path, form: Any = "train") ->
     return catscale.load(path).replace(size=architecture.size)
 
 
-@pytest.mark.parametrize("model", catscale.names())
+@pytest.mark.parametrize("model", [model for model in WITH_ANCHORS if model.values[0] not in NO_OFFICIAL_FORM])
 def test_a_zoo_model_comes_back_node_by_node(model: str, tmp_path: Path) -> None:
     architecture = catscale.load(model)
     back = reimported(architecture, tmp_path)
     assert back.replace(rep=()) == as_built(architecture).replace(rep=())
     assert back.fingerprint == architecture.fingerprint  # a plan of RepConvs too, in whatever words it is put
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("yolov4", r"stem\.conv: a convolution with mish; use silu or leaky_relu"),
+        (
+            "yolov4-tiny",
+            r"osa\.half\): one of 2 groups of channels read by itself, or folded; use E-ELAN",
+        ),
+        ("yolox-s", r"its head, decoupled, is no official module; an anchor head is \(--head anchor\)"),
+    ],
+)
+def test_what_has_no_official_module_is_refused_by_name(model: str, words: str) -> None:
+    with pytest.raises(catscale.InputError, match=rf"{model}: no official .*{words}"):
+        official_yaml(catscale.load(model))
+
+
+def test_a_channel_attention_has_no_official_module() -> None:
+    anchors = [[10, 13], [30, 61], [116, 90]]
+    with pytest.raises(catscale.InputError, match=r"a channel attention; leave it out; no official module has one"):
+        official_yaml(catscale.load("pp-yoloe-s").scale(head="anchor", anchors=anchors), "deploy")
 
 
 def test_an_imported_model_scales_as_the_zoos_own(tmp_path: Path) -> None:
