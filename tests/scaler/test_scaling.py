@@ -195,7 +195,7 @@ heads: [stage1.down, stage2.down]
         ({"activation": "relu6"}, r"activation: none is called 'relu6'"),
         ({"resolution": 650}, r"size 650 is not a multiple of the largest stride, 32; use 640"),
         ({"depth": {"bakcbone": 2}}, r"no node's name begins with 'bakcbone'; did you mean 'backbone'\?"),
-        ({"width": 2, "divisor": 12}, r"divisor: 12 is none of 8, 16, 32"),
+        ({"width": 2, "divisor": 12}, r"divisor: 12 is none of 1, 2, 4, 8, 16, 32"),
         ({"compound": 1.5, "exponent": -1}, r"exponent: -1 is no number from 0 to 4"),
         ({"depth": 2, "exponent": 1}, r"exponent is a setting of compound; add one"),
         ({"implicit": "no"}, r"implicit: 'no' is neither true nor false"),
