@@ -39,11 +39,21 @@ def report(
 ) -> None:
     """Draw the Pareto fronts of studies: PNG, SVG, CSV, Markdown, and one index.html that opens by itself.
 
+    Of folders with committed results, as studies/table3-scaling, the table beside the paper's and the picture.
+
     Example: catscale report runs/search/quickstart -o report/
     """
     from ..search.status import read_study
+    from .comparison import has_comparison
 
-    records = [read_study(study) for study in studies]
+    for folder in filter(has_comparison, studies):
+        from .ablation_files import write_ablation
+
+        paths = write_ablation(folder, output)
+        out.print(f"{folder}: {', '.join(path.name for path in paths)} written to {output}", markup=False)
+    records = [read_study(study) for study in studies if not has_comparison(study)]
+    if not records:
+        return
 
     from .page import write_report
 

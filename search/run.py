@@ -21,6 +21,8 @@ from .ledger import Ledger
 from .machine import write_machine
 from .prediction import predictor
 from .rows import Row
+from .seeds import TABLE, seed_rows, write_seeds
+from .status import read_study
 from .storages import patiently
 from .stored_study import differences, read_stored, recipe_of, sealed, write_study
 from .study import Study
@@ -92,8 +94,9 @@ def run_study(
             run_crew(ledger, worker, crew, storage, say)
         return patiently(ledger.rows)
     finally:
-        with suppress(Exception):  # the table is not worth a second complaint
+        with suppress(Exception):  # the tables are not worth a second complaint
             ledger.write()
+            write_seeds(folder / TABLE, seed_rows(read_study(folder)))
         ledger.close()
 
 

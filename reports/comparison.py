@@ -1,0 +1,73 @@
+"""`compare.yaml` of a study's folder: which variants are held against which, and against which rows of the paper."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..scaler.documents import parse, read_yaml
+from .published import Published, published
+
+FILE = "compare.yaml"
+
+
+class Compared(BaseModel):
+    """A variant: its words in the table, and the row of the paper that it stands for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    published: str | None = None  # the row's name in the paper's table, where there is one
+    x: float | None = None  # its place where variants are a curve
+
+
+class Comparison(BaseModel):
+    """What a study's results are held against."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    table: int | None = None  # of the paper
+    base: str  # the variant that the others are held against
+    best: str | None = None  # the variant that the paper found best
+    rows: dict[str, Compared] = Field(min_length=2)  # by variant, in the table's order
+    draw: Literal["rows", "curve"] = "rows"
+    axis: str = ""  # of a curve: what `x` is
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _words(cls, rows: Any) -> Any:
+        """A label alone is that of the paper's row too."""
+        if not isinstance(rows, dict):
+            return rows
+        return {name: {"label": row, "published": row} if isinstance(row, str) else row for name, row in rows.items()}
+
+    @model_validator(mode="after")
+    def _named(self) -> "Comparison":
+        for role, name in (("base", self.base), ("best", self.best)):
+            if name is not None and name not in self.rows:
+                raise ValueError(f"{role}: {name!r} is none of the rows: {', '.join(self.rows)}")
+        if self.draw == "curve" and any(row.x is None for row in self.rows.values()):
+            raise ValueError("rows: give each its x, or draw: rows")
+        return self
+
+    def published(self, variant: str) -> Published | None:
+        """The paper's row that a variant stands for; None where there is none."""
+        name = self.rows[variant].published
+        return next((row for row in published() if row.table == self.table and row.model == name), None)
+
+
+def has_comparison(folder: Path) -> bool:
+    """Whether a folder's results are compared, variant with variant."""
+    return (folder / FILE).is_file()
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read a folder's `compare.yaml`.
+
+    Raises:
+        InputError: it is not there, or is not one; the message says the place.
+    """
+    path = folder / FILE
+    found: Comparison = parse(Comparison, read_yaml(path), str(path))
+    return found
