@@ -1,4 +1,4 @@
-"""An ablation drawn: every training as a point, the mean with its interval, and paired differences beside the paper's."""
+"""An ablation drawn: trainings as points, means with intervals, and paired differences beside the paper's."""
 
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -70,10 +70,10 @@ def _draw_curve(found: Ablation) -> "Figure":
         for place, result in enumerate(curve):
             values = [row.ap for row in result.seeds.values()]
             x, some = found.comparison.rows[result.variant].x, result.some
-            assert x is not None
             assert some is not None
-            for axes, at in ((left, x), (right, some.gflops)):
-                _trainings(axes, values, at, first=place == 0 and axes is left, upright=True)
+            _trainings(right, values, some.gflops, first=place == 0, upright=True)
+            if x is not None:
+                _trainings(left, values, x, first=False, upright=True)
             right.annotate(
                 result.label, (some.gflops, result.mean("ap")), (6, 4), textcoords="offset points", fontsize=8
             )

@@ -47,9 +47,9 @@ def report(
     from .comparison import has_comparison
 
     for folder in filter(has_comparison, studies):
-        from .ablation_files import write_ablation
+        from .results import write_results
 
-        paths = write_ablation(folder, output)
+        paths = write_results(folder, output)
         out.print(f"{folder}: {', '.join(path.name for path in paths)} written to {output}", markup=False)
     records = [read_study(study) for study in studies if not has_comparison(study)]
     if not records:

@@ -1,4 +1,4 @@
-"""`compare.yaml` of a study's folder: which variants are held against which, and against which rows of the paper."""
+"""`compare.yaml` of a study's folder: how its results are compared, with each other and with rows of the paper."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ class Compared(BaseModel):
 
     label: str
     published: str | None = None  # the row's name in the paper's table, where there is one
-    x: float | None = None  # its place where variants are a curve
+    x: float | None = None  # its place on a curve; None of one that is only beside it
 
 
 class Comparison(BaseModel):
@@ -47,8 +47,8 @@ class Comparison(BaseModel):
         for role, name in (("base", self.base), ("best", self.best)):
             if name is not None and name not in self.rows:
                 raise ValueError(f"{role}: {name!r} is none of the rows: {', '.join(self.rows)}")
-        if self.draw == "curve" and any(row.x is None for row in self.rows.values()):
-            raise ValueError("rows: give each its x, or draw: rows")
+        if self.draw == "curve" and sum(row.x is not None for row in self.rows.values()) < 2:
+            raise ValueError("rows: give two at least their x, or draw: rows")
         return self
 
     def published(self, variant: str) -> Published | None:
@@ -57,17 +57,55 @@ class Comparison(BaseModel):
         return next((row for row in published() if row.table == self.table and row.model == name), None)
 
 
+class Devices(BaseModel):
+    """Fronts of one device used on another, from a table as `search table` writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    draw: Literal["devices"]
+    source: str  # the table, seen from the folder
+    score: str
+
+
+class Populations(BaseModel):
+    """Populations that values of parameters make, from a table as `search table` writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    draw: Literal["populations"]
+    source: str  # the table, seen from the folder
+    by: tuple[str, ...] = Field(min_length=1)  # parameters
+    alike: tuple[str, ...] = ()  # parameters in which only detectors with the same values are compared
+
+
+class Family(BaseModel):
+    """Published models, counted and timed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    draw: Literal["family"]
+    source: str  # latencies, seen from the folder
+
+
+Kind = Comparison | Devices | Populations | Family
+KINDS: dict[str, type[BaseModel]] = {"devices": Devices, "populations": Populations, "family": Family}
+
+
 def has_comparison(folder: Path) -> bool:
     """Whether a folder's results are compared, variant with variant."""
     return (folder / FILE).is_file()
 
 
-def read_comparison(folder: Path) -> Comparison:
+def read_comparison(folder: Path) -> Kind:
     """Read a folder's `compare.yaml`.
 
     Raises:
         InputError: it is not there, or is not one; the message says the place.
     """
     path = folder / FILE
-    found: Comparison = parse(Comparison, read_yaml(path), str(path))
+    document = read_yaml(path)
+    found: Any = parse(KINDS.get(str(document.get("draw")), Comparison), document, str(path))
     return found
