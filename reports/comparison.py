@@ -90,8 +90,29 @@ class Family(BaseModel):
     source: str  # latencies, seen from the folder
 
 
-Kind = Comparison | Devices | Populations | Family
-KINDS: dict[str, type[BaseModel]] = {"devices": Devices, "populations": Populations, "family": Family}
+class Duels(BaseModel):
+    """Searches against a rule, from a table as `search table` writes it, of two seeds at least."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    draw: Literal["duels"]
+    source: str  # the table, seen from the folder
+    parameter: str  # that the rule changes
+    before: float
+    after: float
+    alike: tuple[str, ...] = ()  # parameters that a search must leave as they are
+    trials: int = Field(ge=1)  # of a search
+    sampler: Literal["tpe", "nsga2", "nsga3", "random", "qmc"] = "tpe"
+
+
+Kind = Comparison | Devices | Populations | Family | Duels
+KINDS: dict[str, type[BaseModel]] = {
+    "devices": Devices,
+    "populations": Populations,
+    "family": Family,
+    "duels": Duels,
+}
 
 
 def has_comparison(folder: Path) -> bool:

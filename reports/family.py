@@ -126,7 +126,10 @@ def family_words(members: Sequence[Member]) -> list[str]:
                 "here and 1 / FPS on its V100."
             )
     equal = sum(m.equal is True for m in members)
-    return [f"{equal} of {len(members)} models: params and FLOPs as printed, to the last digit.", *said]
+    return [
+        f"{equal} of {len(members)} models: params and FLOPs as printed, to the last digit, counted as the row was.",
+        *said,
+    ]
 
 
 def draw_family(members: Sequence[Member], title: str) -> "Figure":

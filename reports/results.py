@@ -13,11 +13,12 @@ from ..search.seeds import TABLE, read_seeds
 from .ablation import ablation
 from .ablation_figure import draw_ablation
 from .ablation_table import ablation_frame, words
-from .comparison import Devices, Family, Populations, read_comparison
+from .comparison import Devices, Duels, Family, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
 from .family import draw_family, family, family_frame, family_words, read_timed
 from .frames import markdown
 from .populations import draw_populations, population_frame, populations
+from .search_against_rule import draw_duels, duel_frame, duel_words, duels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +71,14 @@ def read_results(folder: Path) -> Results:
     if isinstance(comparison, Family):
         members = family(read_timed(folder / comparison.source))
         return Results(title, family_frame(members), family_words(members), draw_family(members, title))
+    if isinstance(comparison, Duels):
+        table = read_table(folder / comparison.source)
+        searched = {"trials": comparison.trials, "sampler": comparison.sampler}
+        found = duels(
+            table, comparison.parameter, comparison.before, comparison.after, alike=comparison.alike, **searched
+        )
+        said = duel_words(found, **searched)
+        return Results(title, duel_frame(found, table), said, draw_duels(found, title))
     found = ablation(comparison, read_seeds(folder / TABLE))
     return Results(title, ablation_frame(found), words(found), draw_ablation(found))
 
