@@ -35,6 +35,7 @@ class Duel:
     rule: float  # score, by the seed that judges
     within: int  # candidates within the budget, the rule's own among them
     found: float  # the same of what searches chose, in the mean
+    seeming: float  # how much more it is than the rule's by the seed that the searches saw
 
     @property
     def gain(self) -> float:
@@ -94,12 +95,18 @@ def duel_frame(found: Sequence[Duel], table: Table) -> pd.DataFrame:
 def duel_words(found: Sequence[Duel], trials: int, sampler: str) -> list[str]:
     """The mean gain, with Student's interval over the bases."""
     gains = [100 * duel.gain for duel in found]
-    low, high = interval(gains)
+    seeming = [100 * duel.seeming for duel in found]
     return [
-        f"Searches ({sampler}, {trials} trainings each) chose detectors of {np.mean(gains):+.1f} AP [{low:+.1f}, "
-        f"{high:+.1f}] against the rule's, in the mean over {len(found)} bases; better from "
-        f"{sum(gain > 0 for gain in gains)} of them."
+        f"Searches ({sampler}, {trials} trainings each) chose detectors of {_spread(gains)} AP against the rule's, in "
+        f"the mean over {len(found)} bases; better from {sum(gain > 0 for gain in gains)} of them.",
+        f"By the seed that the searches saw it would have been {_spread(seeming)} AP, better from "
+        f"{sum(gain > 0 for gain in seeming)}.",
     ]
+
+
+def _spread(gains: Sequence[float]) -> str:
+    low, high = interval(gains)
+    return f"{np.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def draw_duels(found: Sequence[Duel], title: str) -> "Figure":
@@ -129,12 +136,13 @@ def _duel(
         for values, result in table.results.items()
         if all(result.costs[name] <= bound[name] for name in BUDGET) and all(values[i] == rule[i] for i in alike)
     ]
-    judged = [
-        table.results[chosen].scores[score][1][-1]
-        for repeat in range(REPEATS)
-        for chosen in [_searched(table, within, trials, sampler, score, repeat)]
-    ]
-    return Duel(base, table.results[rule].scores[score][1][-1], len(within), float(np.mean(judged)))
+    chosen = [_searched(table, within, trials, sampler, score, repeat) for repeat in range(REPEATS)]
+
+    def mean(seed: int) -> float:
+        return float(np.mean([table.results[values].scores[score][seed][-1] for values in chosen]))
+
+    seen, judged = (curve[-1] for curve in table.results[rule].scores[score][:2])
+    return Duel(base, judged, len(within), mean(1), mean(0) - seen)
 
 
 def _searched(
