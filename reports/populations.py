@@ -106,8 +106,7 @@ def above_first(found: Sequence[Population], population: Population, seed: int =
     """How much more a population scores in the mean than the first, with a 95 % bootstrap interval over detectors."""
     rng = np.random.default_rng(seed)
     first = found[0]
-    draws = [_redrawn(population, rng) - _redrawn(first, rng) for _ in range(RESAMPLES)]
-    low, high = np.quantile(draws, (0.025, 0.975))
+    low, high = np.quantile(_redrawn(population, rng) - _redrawn(first, rng), (0.025, 0.975))
     return population.mean - first.mean, float(low), float(high)
 
 
@@ -147,7 +146,8 @@ def draw_populations(groups: Sequence[Sequence[Population]], title: str) -> "Fig
     return figure
 
 
-def _redrawn(population: Population, rng: np.random.Generator) -> float:
-    """The weighted mean of members drawn anew within each bin."""
+def _redrawn(population: Population, rng: np.random.Generator) -> Floats:
+    """(RESAMPLES,) weighted means of members drawn anew within each bin."""
     scores, bins = population.members
-    return float(np.mean([rng.choice(scores[bins == b], (bins == b).sum()).mean() for b in np.unique(bins)]))
+    own = [scores[bins == b] for b in np.unique(bins)]
+    return np.mean([rng.choice(some, (RESAMPLES, len(some))).mean(axis=1) for some in own], axis=0)
