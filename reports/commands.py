@@ -7,6 +7,8 @@ import typer
 
 from ..scaler.terminal import JsonOption, err, out, print_json, print_table
 
+PUBLISHED = Path("published")  # in place of a study: the tables and figures of the paper
+
 
 def zoo(
     models: Annotated[list[str] | None, typer.Option("--models", help="Only these; may be given again.")] = None,
@@ -34,7 +36,10 @@ def zoo(
 
 
 def report(
-    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies, or their files.")],
+    studies: Annotated[
+        list[Path],
+        typer.Argument(metavar="STUDY...", help="Folders of studies, or their files; or published, the paper's."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("report"),
 ) -> None:
     """Draw the Pareto fronts of studies: PNG, SVG, CSV, Markdown, and one index.html that opens by itself.
@@ -43,6 +48,14 @@ def report(
 
     Example: catscale report runs/search/quickstart -o report/
     """
+    if studies == [PUBLISHED]:
+        from .published_report import write_published
+
+        for sentence in write_published(output):
+            out.print(sentence, markup=False, highlight=False)
+        out.print(f"Tables and figures written to {output}", markup=False)
+        return
+
     from ..search.status import read_study
     from .comparison import has_comparison
 

@@ -79,12 +79,13 @@ def markdown(frame: pd.DataFrame) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
     columns = [frame.index.name or "", *frame.columns]
-    body = [line((index, *(_cell(value) for value in values))) for index, *values in frame.itertuples()]
+    body = [line((index, *(cell_text(value) for value in values))) for index, *values in frame.itertuples()]
     return "\n".join([line(columns), line("---" for _ in columns), *body]) + "\n"
 
 
-def _cell(value: object) -> str:
-    if value is None or value != value:  # NaN is not itself
+def cell_text(value: object) -> str:
+    """A value as tables for people have it: six digits at most; nothing where it is not known."""
+    if value is None or value is pd.NA or value != value:  # NaN is not itself
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""

@@ -30,7 +30,7 @@ def zoo_table(models: Sequence[str] | None = None) -> list[dict[str, Any]]:
 def _record(model: str) -> dict[str, Any]:
     architecture = load(model)
     first, *further = _rows(model) or [None]
-    size = first.size_px if first else architecture.size
+    size = first.printed[0] if first else architecture.size
     cost = architecture.cost(size)
     record: dict[str, Any] = {
         "name": model,
@@ -46,17 +46,18 @@ def _record(model: str) -> dict[str, Any]:
 
 def _compared(row: Published, model: str) -> dict[str, Any]:
     params, flops = row.recounted(load(model).cost)
+    size, *printed = row.printed
     return {
         "published": {
-            "params_m": float(row.params_m),
-            "flops_g": float(row.flops_g),
-            "size": row.size_px,
+            "params_m": float(printed[0]),
+            "flops_g": float(printed[1]),
+            "size": size,
             "table": row.table,
             "convention": row.convention,
             "note": row.note,
         },
         "as_published": {"params_m": float(params), "flops_g": float(flops)},
-        "equal": (params, flops) == (row.params_m, row.flops_g),
+        "equal": [params, flops] == printed,
     }
 
 
@@ -101,4 +102,7 @@ def _rows(model: str) -> list[Published]:
 
 def _place(model: str) -> tuple[int, int, Decimal]:
     rows = _rows(model)
-    return (rows[0].table == 3, rows[0].size_px, rows[0].flops_g) if rows else (2, 0, Decimal(0))
+    if not rows:
+        return 2, 0, Decimal(0)
+    size, _, flops = rows[0].printed
+    return rows[0].table == 3, size, flops

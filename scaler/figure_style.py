@@ -1,6 +1,6 @@
 """The house style of every figure: one palette, one font, nothing that depends on the day or the machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,12 @@ SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 # These three are exchanged for the page's own colours where a figure stands in it, so that it is readable by night.
 INK, PALE, PAPER = "#1f2933", "#aab4be", "#fefefe"
 PAGE_COLOURS = {INK: "var(--ink)", PALE: "var(--pale)", PAPER: "var(--paper)"}
+
+UNDATED = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 RC: dict[str, Any] = {
     "figure.figsize": (6.4, 4.4),
@@ -67,16 +73,15 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, the same bytes for the same figure.
+def save(figure: "Figure", stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure in some formats, PDF too, the same bytes for the same figure.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     with house_style():
         for path in paths:
             with written(path) as beside:
-                metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-                figure.savefig(beside, format=path.suffix[1:], metadata=metadata)
+                figure.savefig(beside, format=path.suffix[1:], metadata=UNDATED[path.suffix])
     return paths

@@ -10,11 +10,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from ..blocks.errors import InputError
+from ..scaler.documents import read_text, write_text
 from .ledger import Ledger
 from .status import read_study
 from .storages import close_storage, open_storage
 from .stored_study import differences, write_study
 from .study import Study
+from .trial import latency_file
 
 MAY_CHANGE = ("space.", "constraints", "sampler.", "references", "objectives")  # what leaves a training as it is
 
@@ -71,6 +73,9 @@ def extend(
                 runs = record.folder / "trials" / str(row.number), folder / "trials" / str(len(ledger.trials))
                 if runs[0].is_dir():
                     shutil.copytree(*runs, dirs_exist_ok=True)
+                samples = latency_file(runs[0])
+                if samples.is_file():
+                    write_text(latency_file(runs[1]), read_text(samples))
                 ledger.optuna.add_trial(new)
                 copied += 1
         ledger.write()

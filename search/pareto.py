@@ -1,6 +1,7 @@
 """The Pareto front of any number of objectives, and its knee. Numbers in, numbers out."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,21 +9,24 @@ from numpy.typing import ArrayLike, NDArray
 from .quantities import Direction
 
 Points = NDArray[np.float64]
+MANY = 1000  # rows from which thinning them out, or a library, is worth its while
+FAVOURED = 3.0  # how much more one objective counts in the choice of a row that leads in it
 
 
 def pareto_front(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.int64]:
     """Rows of `points` (n, k) that no other row dominates, in ascending order.
 
     A row dominates another where it is nowhere worse and somewhere better; equal rows stay together. A row with NaN
-    is never on the front. Two objectives take O(n log n); more take O(n x front).
+    is never on the front. One or two objectives take O(n log n); more take O(n x front), or much less where moocore is
+    installed (the extra `front`).
 
     Raises:
         ValueError: the directions do not fit the columns.
     """
     losses = as_losses(points, directions)
-    valid = np.flatnonzero(~np.isnan(losses).any(axis=1))
-    kept = _front_2d(losses[valid]) if losses.shape[1] == 2 else _front(losses[valid])
-    return np.sort(valid[kept])
+    rows = np.flatnonzero(~np.isnan(losses).any(axis=1))
+    rows = rows[_thinned(losses[rows])]
+    return np.sort(rows[_among(losses[rows])])
 
 
 def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
@@ -48,6 +52,38 @@ def as_losses(points: ArrayLike, directions: Sequence[Direction]) -> Points:
     if set(directions) - {"maximize", "minimize"}:
         raise ValueError(f"directions are maximize or minimize, not {list(directions)}")
     return values * np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions])
+
+
+def _thinned(losses: Points) -> NDArray[np.int64]:
+    """The rows that are left when what a few good ones dominate is gone: of a large cloud, few.
+
+    Any row may be chosen for that: it takes away only what it dominates.
+    """
+    left = np.arange(len(losses))
+    if len(left) < MANY or not losses.shape[1]:
+        return left
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    with np.errstate(invalid="ignore"):  # infinities have no place between low and high, and lead nothing
+        places = np.nan_to_num((losses - low) / np.where(high > low, high - low, 1.0), nan=1.0, posinf=1.0)
+    weights = np.vstack((np.ones(len(low)), 1 + FAVOURED * np.eye(len(low))))
+    for leader in losses[[np.argmin(places @ weight) for weight in weights]]:
+        rows = losses[left]
+        left = left[(rows < leader).any(axis=1) | (rows == leader).all(axis=1)]
+    return left
+
+
+def _among(losses: Points) -> NDArray[np.int64]:
+    if losses.shape[1] == 1:
+        return np.flatnonzero(losses[:, 0] == losses[:, 0].min(initial=np.inf))
+    if losses.shape[1] == 2:
+        return _front_2d(losses)
+    if len(losses) >= MANY and find_spec("moocore"):
+        from moocore import is_nondominated
+
+        # Ranks say the same, and are finite: infinities end moocore 0.3 with a segmentation fault.
+        ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in losses.T], axis=1)
+        return np.flatnonzero(is_nondominated(ranks.astype(np.float64), keep_weakly=True))
+    return _front(losses)
 
 
 def _front_2d(losses: Points) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..blocks.errors import CatscaleError
 from ..scaler.architecture import Architecture
+from ..scaler.documents import write_text
 from ..trainer.data.records import Dataset
 from ..trainer.interruption import TimeUp
 from ..trainer.recipe import Recipe
@@ -53,6 +54,11 @@ class Task:
         }
 
 
+def latency_file(run: Path) -> Path:
+    """Where a study keeps the latency of a trial with its samples; a run folder is begun by its training alone."""
+    return run.parent.parent / "latency" / f"{run.name}.json"
+
+
 def attempt(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: OnEpoch) -> Outcome:
     """Measure a candidate and train it in its run folder, or go on with the run that is there.
 
@@ -70,6 +76,7 @@ def attempt(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: OnEpo
 
 def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: OnEpoch) -> Outcome:
     from ..scaler.latency.architectures import SEARCHING, measure_latency
+    from ..scaler.latency.results import results_text
     from ..trainer.loop import train
     from ..trainer.threads import compute_threads
 
@@ -81,7 +88,9 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
         threads = task.threads or compute_threads()
         protocol = SEARCHING.replace(device=task.device, threads=threads, **task.study.latency.measuring)
         # A candidate is worth more than a steady clock: an unsteady figure stands, with its spread.
-        taken = measure_latency(task.architecture, protocol).summary
+        measured = measure_latency(task.architecture, protocol)
+        write_text(latency_file(task.folder), results_text([measured]))
+        taken = measured.summary
         median_ms, iqr_ms = round(taken.median_ms, 4), round(taken.iqr_ms, 4)
         figures = {**task.figures, "latency_ms": median_ms, "latency_iqr_ms": iqr_ms}
         on_figures(figures)

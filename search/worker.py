@@ -20,7 +20,7 @@ from .ledger import INTERRUPTED, Ledger
 from .outcomes import Outcome
 from .storages import end_session, patiently
 from .study import Study
-from .trial import OnEpoch, OnFigures, Task
+from .trial import OnEpoch, OnFigures, Task, latency_file
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -230,6 +230,8 @@ class Worker:
         folder = self.folder / "trials" / str(trial.number)
         for number in patiently(ledger.before, trial):
             before = RunFolder(self.folder / "trials" / str(number))
+            if latency_file(before.path).is_file():
+                latency_file(before.path).rename(latency_file(folder))
             if before.state.is_file() and not folder.exists():
                 before.path.rename(folder)
             elif before.path.is_dir():  # it died before its first state was saved

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..scaler.documents import write_text
 from .curves import curves_of
 from .data.records import Dataset, Split
+from .kept_matches import keep_matches
 from .matching import confusion, match_classes
 from .pictures import draw_confusion, draw_over_confidence, draw_precision_recall, save_figure
 from .scoring import Found, Metrics, to_coco
@@ -16,7 +17,7 @@ CONFUSED_IOU = 0.45
 
 
 def write_evaluation(folder: Path, metrics: Metrics, found: Sequence[Found], split: Split, dataset: Dataset) -> None:
-    """Write `metrics.json`, `predictions.json`, `curves.json`, `confusion.json` and their pictures.
+    """Write `metrics.json`, `predictions.json`, `matches.npz`, `curves.json`, `confusion.json` and their pictures.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -25,6 +26,8 @@ def write_evaluation(folder: Path, metrics: Metrics, found: Sequence[Found], spl
     counts = confusion(found, split, dataset, conf=CONFUSED_FROM, iou=CONFUSED_IOU)
     _write_json(folder / "metrics.json", metrics.to_json())
     _write_json(folder / "predictions.json", [row for image in found for row in to_coco(image, dataset.category_ids)])
+    kept = keep_matches(found, split, dataset, by_size=True, max_dets=metrics.max_dets)
+    kept.write(folder / "matches.npz")
     _write_json(folder / "curves.json", curves.to_json())
     _write_json(
         folder / "confusion.json",

@@ -8,6 +8,8 @@ import numpy as np
 from .data.records import Dataset, ImageRecord, Split
 from .scoring import MAX_DETS, Found
 
+ANY_AREA = (0.0, 1e10)  # square pixels. Source: pycocotools' `Params`
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:
@@ -33,7 +35,7 @@ def match_classes(
         for label in np.unique(image.labels):
             mine = np.flatnonzero(image.labels == label)
             mine = mine[np.argsort(-image.scores[mine], kind="stable")][:max_dets]
-            hit, ignored = _match(image.boxes[mine], record, record.labels == label, iou)
+            hit, ignored = (each[:, 0] for each in match(image.boxes[mine], record, int(label), np.array([iou])))
             scores[label].append(image.scores[mine][~ignored])
             right[label].append(hit[~ignored])
     return [
@@ -50,19 +52,45 @@ def _joined(scores: list[np.ndarray], right: list[np.ndarray], objects: int) -> 
     return Matches(every[order], np.concatenate(right)[order], objects)
 
 
-def _match(boxes: np.ndarray, record: ImageRecord, wanted: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of boxes (n, 4), best first: (n,) which find an object, and (n,) which lie in a crowd and do not count."""
-    hit, ignored = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
-    objects, crowds = record.boxes[wanted & ~record.crowd], record.boxes[wanted & record.crowd]
-    overlap, within = overlaps(boxes, objects), overlaps(boxes, crowds, of_first=True)
-    free = np.ones(len(objects), dtype=bool)
-    for row in np.flatnonzero((overlap >= iou).any(axis=1)):  # one by one: what a surer one takes is gone
-        candidates = np.where(free, overlap[row], -1)
-        best = len(candidates) - 1 - int(candidates[::-1].argmax())  # of equals the last, as pycocotools has it
-        if candidates[best] >= iou:
-            free[best], hit[row] = False, True
-    ignored[:] = ~hit & (within >= iou).any(axis=1)
-    return hit, ignored
+def match(
+    boxes: np.ndarray, record: ImageRecord, label: int, ious: np.ndarray, area: tuple[float, float] = ANY_AREA
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match boxes (n, 4) of a class in an image, best first, at each of T thresholds, as COCO does.
+
+    Args:
+        boxes: x1, y1, x2, y2 in pixels.
+        record: the image's objects.
+        label: the class.
+        ious: (T,) least overlaps.
+        area: square pixels of the objects that count; others, and what lies on them, count neither way.
+
+    Returns:
+        (n, T) which find an object, and (n, T) which do not count: in a crowd, or of another area.
+
+    Source: pycocotools' `evaluateImg`.
+    """
+    wanted = record.labels == label
+    objects, crowd = record.boxes[wanted], record.crowd[wanted]
+    aside = crowd | out_of(record.area[wanted], area)
+    overlap = np.where(crowd, overlaps(boxes, objects, of_first=True), overlaps(boxes, objects))
+    right, ignored = (np.zeros((len(boxes), len(ious)), dtype=bool) for _ in range(2))
+    free = np.ones((len(ious), len(objects)), dtype=bool)
+    for row in np.flatnonzero((overlap >= ious.min()).any(axis=1)):  # one by one: what a surer one takes is gone
+        near = (overlap[row] >= ious[:, None]) & (free | crowd)
+        proper = (near & ~aside).any(axis=1)  # an object that counts is taken before one that does not
+        candidates = near & (aside != proper[:, None])
+        at = np.flatnonzero(candidates.any(axis=1))
+        values = np.where(candidates[at], overlap[row], -1.0)
+        best = len(objects) - 1 - values[:, ::-1].argmax(axis=1)  # of equals the last, as pycocotools has it
+        free[at, best] = False
+        right[row, at], ignored[row, at] = proper[at], ~proper[at]
+    strayed = out_of((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), area)
+    return right, ignored | (~right & strayed[:, None])
+
+
+def out_of(areas: np.ndarray, area: tuple[float, float]) -> np.ndarray:
+    """Which of some areas (n,) lie outside of a range, whose ends belong to it."""
+    return (areas < area[0]) | (areas > area[1])
 
 
 def confusion(
@@ -99,9 +127,11 @@ def confusion(
 def overlaps(boxes: np.ndarray, others: np.ndarray, *, of_first: bool = False) -> np.ndarray:
     """IoU (n, m) of boxes (n, 4) and others (m, 4), x1, y1, x2, y2; the share of the first met if `of_first`."""
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
+    sizes, other_sizes = (those[:, 2:] - those[:, :2] for those in (boxes, others))
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    # Corner plus size, rounded as pycocotools has it: an overlap of exactly a threshold falls on the same side.
+    high = np.minimum((boxes[:, :2] + sizes)[:, None], (others[:, :2] + other_sizes)[None])
     inner = (high - low).clip(min=0).prod(axis=2)
-    area, other_area = ((those[:, 2:] - those[:, :2]).prod(axis=1) for those in (boxes, others))
+    area, other_area = sizes.prod(axis=1), other_sizes.prod(axis=1)
     whole = area[:, None] + (0 if of_first else other_area[None] - inner)
     return inner / np.maximum(whole, 1e-12)

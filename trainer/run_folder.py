@@ -102,6 +102,11 @@ class RunFolder:
     def state(self) -> Path:
         return self.path / "last.state.pt"
 
+    @property
+    def matches(self) -> Path:
+        """What the best epoch's AP can be computed from again (`kept_matches`)."""
+        return self.path / "best.matches.npz"
+
     def weights(self, which: Which) -> Path:
         return self.path / f"{which}.safetensors"
 

@@ -15,15 +15,17 @@ from ..scaler.architecture import Architecture
 from ..scaler.build import deploy
 from ..scaler.optimised import optimised
 from .checkpoint import WeightsHeader, load_state, put_weights, save_state, save_weights
-from .data.loader import Batch, random_size_px, train_batches
+from .data.loader import Batch, random_size_px, train_batches, val_batches
 from .data.records import Dataset
 from .distributed import World
 from .divergence import LOWER_RATE, Diverged, Watch
-from .evaluate import evaluate
+from .evaluate import measure
 from .interruption import Interrupted, Request, TimeUp
+from .kept_matches import keep_matches
 from .optimiser import Schedule
 from .recipe import Recipe
 from .run_folder import EpochRow, RunFolder
+from .scoring import Found
 from .step import Stepper
 
 
@@ -62,6 +64,7 @@ class Training:
         self.world, self.request, self.tell = world, request, tell
         self.rows: list[EpochRow] = []
         self.under_way = Epoch()
+        self.found: list[Found] = []  # by the last evaluation
         self.watch = Watch()
         self.images = len(dataset.splits["train"].images)
         self.batches = math.ceil(self.images / recipe.batch)
@@ -112,15 +115,15 @@ class Training:
 
     def _evaluated(self, number: int, learnt: Mapping[str, Any], seconds: float) -> EpochRow:
         start = time.perf_counter()
-        metrics = evaluate(
+        split = self.dataset.splits["val"]
+        metrics, self.found = measure(
             optimised(deploy(self.step.ema.model), self.device),
-            self.dataset.splits["val"],
+            val_batches(split, size_px=self.size_px, batch=self.recipe.batch),
+            split,
             self.dataset,
-            size_px=self.size_px,
             conf=self.recipe.conf,
             iou=self.recipe.iou,
             max_det=self.recipe.max_det,
-            batch=self.recipe.batch,
             device=self.device,
             by_size=False,
         )
@@ -259,6 +262,7 @@ class Training:
         )
         if all(row.fitness > before.fitness for before in self.rows[:-1]):
             save_weights(self.run.weights("best"), self.step.ema.model, header)
+            keep_matches(self.found, self.dataset.splits["val"], self.dataset).write(self.run.matches)
         save_weights(self.run.weights("last"), self.step.ema.model, header)
         # The state comes last: it alone is what a resume goes on from, and brings the rest to its own epoch.
         self.run.write_metrics(self.rows)

@@ -73,17 +73,17 @@ def ratio(
     return Ratio(float(np.median(samples) / np.median(base)), *interval(ratios, confidence))
 
 
-def resampled(count: int, *, seed: int = SEED, block: int | None = None) -> np.ndarray:
-    """Positions (`RESAMPLES`, count) of a circular block bootstrap.
+def resampled(count: int, *, seed: int = SEED, block: int | None = None, times: int = RESAMPLES) -> np.ndarray:
+    """Positions (times, count) of a circular block bootstrap.
 
     Runs that follow each other are alike, as clocks and neighbours change slowly; taken singly they would make the
     interval too narrow. Blocks of `count ** (1 / 3)` runs keep that likeness. Source: Politis and Romano, 1992;
     Hall, Horowitz and Jing, 1995, for the length.
     """
     block = block or max(1, round(count ** (1 / 3)))
-    starts = np.random.default_rng(seed).integers(count, size=(RESAMPLES, -(-count // block)))
+    starts = np.random.default_rng(seed).integers(count, size=(times, -(-count // block)))
     positions = (starts[..., None] + np.arange(block)) % count
-    return positions.reshape(RESAMPLES, -1)[:, :count]
+    return positions.reshape(times, -1)[:, :count]
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:

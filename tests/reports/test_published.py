@@ -1,14 +1,17 @@
 """The paper's tables as data, and the zoo beside them."""
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from catscale.blocks.errors import InputError
-from catscale.reports.published import published, tenths
+from catscale.reports.published import TABLES, published, published_frame, tenths
 from catscale.reports.zoo_table import zoo_table
 from catscale.scaler.zoo import names
 
@@ -35,7 +38,8 @@ def test_rows_are_as_printed(
 def test_a_row_that_is_printed_twice_is_printed_alike() -> None:
     for row in published():
         for other in published():
-            if (row.model, row.size_px) == (other.model, other.size_px):
+            counted = row.params_m is not None and other.params_m is not None
+            if counted and (row.model, row.size_px) == (other.model, other.size_px):
                 assert (row.params_m, row.flops_g, row.ap_val) == (other.params_m, other.flops_g, other.ap_val)
 
 
@@ -43,6 +47,73 @@ def test_every_row_of_ours_says_how_it_was_counted() -> None:
     for row in published():
         assert bool(row.zoo) == bool(row.convention) == bool(row.counted_at_px)
         assert row.note or row.convention in ("", "paper")
+
+
+def table_of(paper: str, number: int) -> list[list[str]]:
+    """The rows of a table as they stand in the paper's text, heads and references to the literature left out."""
+    lines = paper.partition(f"\nTable {number}: ")[2].splitlines()[2:]
+    rows = [line.split("\t") for line in takewhile(lambda line: "\t" in line, lines)]
+    return [[re.sub(r" \[\d+\]", "", cell).strip() for cell in row] for row in rows if row[0] != "Model"]
+
+
+@pytest.fixture(scope="module")
+def paper() -> str:
+    path = Path(__file__).resolve().parents[3] / "shared" / "paper" / "yolov7-paper.txt"
+    if not path.is_file():
+        pytest.skip(f"no text of the paper at {path}")
+    return path.read_text()
+
+
+COLUMNS = {  # of each table, in the order in which they are printed; two figures in a cell are one column each
+    1: "params_m flops_g size_px ap_val ap50_val ap75_val ap_s_val ap_m_val ap_l_val",
+    2: "params_m flops_g size_px fps_v100 ap_test ap_val ap50_test ap75_test ap_s_test ap_m_test ap_l_test",
+    3: "params_m flops_g size_px ap_val ap50_val ap75_val",
+    4: "ap_val ap50_val ap75_val ap_s_val ap_m_val ap_l_val",
+    5: "ap_val ap50_val ap75_val ap_s_val ap_m_val ap_l_val",
+    6: "size_px ap_val ap50_val ap75_val",
+    7: "size_px ap_val ap50_val ap75_val",
+    8: "size_px ap_val ap50_val ap75_val",
+    9: "params_m flops_g size_px fps ap_test ap_val ap50_test ap75_test",
+    10: "precision iou_threshold ap_val",
+}
+
+
+@pytest.mark.parametrize("number", COLUMNS)
+def test_every_row_stands_in_the_paper_with_every_figure(paper: str, number: int) -> None:
+    printed = [row for row in table_of(paper, number) if row[0] != "improvement"]
+    assert len(printed) == len(published(number))
+    assert f"\nTable {number}: {TABLES[number]}" in paper
+    for cells, row in zip(printed, published(number), strict=True):
+        assert cells[0] == row.model
+        figures = [one for cell in cells[1:] for one in cell.removesuffix(" (default)").split(" / ")]
+        for name, text in zip(COLUMNS[number].split(), figures, strict=True):
+            value = (row.fps_v100 or row.fps_a100) if name == "fps" else getattr(row, name)
+            known = text.rstrip("%MG") if name != "precision" else text
+            assert (value is None) == (known == "-"), (row.model, name)
+            if value is not None:
+                assert value == (known if name == "precision" else type(value)(known)), (row.model, name)
+
+
+@pytest.mark.parametrize("number", [1, 3, 6, 7, 8])
+def test_improvements_are_the_differences_of_the_rows(paper: str, number: int) -> None:
+    """What the paper reckons itself, so that a slip in its text or in ours shows."""
+    above: list[Any] = []
+    rows = iter(published(number))
+    improvements = 0
+    for cells in table_of(paper, number):
+        if cells[0] != "improvement":
+            above.append(next(rows))
+            continue
+        # Table 1 sets its last model against the last one that is not the paper's, the others against their first.
+        base, best = ([row for row in above if "YOLOv7" not in row.model][-1] if number == 1 else above[0]), above[-1]
+        names = COLUMNS[number].split()
+        for name, text in zip(names, cells[1:], strict=True):
+            if name.startswith("ap") and text != "=":
+                assert getattr(best, name) - getattr(base, name) == pytest.approx(float(text), abs=0.051), (best, name)
+            elif name.startswith("ap"):
+                assert getattr(best, name) == getattr(base, name)
+        above, improvements = [], improvements + 1
+    assert improvements == {1: 6}.get(number, 1)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +179,27 @@ def test_the_command_prints_json_and_a_table(cli: Any) -> None:
     assert all(name in table.stdout for name in names())
     wrong = cli("zoo", "--models", "yolov9")
     assert (wrong.returncode, "no model of the zoo is called 'yolov9'" in wrong.stderr) == (2, True)
+
+
+def test_the_tables_and_figures_are_written(cli: Any, tmp_path: Path) -> None:
+    done = cli("report", "published", "-o", tmp_path / "paper")
+    assert done.returncode == 0, done.stderr
+    figures = {f"figure-{number}.{kind}" for number in (1, 9, 10, 11) for kind in ("png", "svg", "pdf")}
+    tables = {f"table-{number}.{kind}" for number in range(1, 11) for kind in ("md", "tex")}
+    assert {path.name for path in (tmp_path / "paper").iterdir()} == figures | tables | {"published.csv"}
+    assert "which none of its tables prints" in done.stdout  # that Figure 11 stands on other figures than the paper's
+    drawn = (tmp_path / "paper" / "figure-9.svg").read_text()
+    assert all(f"{row.model}<" in drawn for row in published(9) if row.params_m is None and row.fps_a100)
+    assert "| RepCSP | YOLOR-W6 | 54.67 |" in (tmp_path / "paper" / "table-5.md").read_text()
+    assert r"\label{tab:yolov7-10}" in (tmp_path / "paper" / "table-10.tex").read_text()
+    assert len((tmp_path / "paper" / "published.csv").read_text().splitlines()) == 1 + len(published())
+
+
+def test_a_table_as_a_frame_has_the_columns_that_are_printed() -> None:
+    assert published_frame(6).columns.tolist() == ["model", "base", "size_px", "ap_val", "ap50_val", "ap75_val"]
+    assert len(published_frame()) == 16 + 31 + 4 + 6 + 6 + 4 + 3 + 3 + 47 + 4
+    with pytest.raises(InputError, match="Table 11 is none of the paper's; it has Tables 1 to 10"):
+        published_frame(11)
 
 
 def test_the_zoo_needs_no_torch() -> None:

@@ -4,18 +4,20 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from catscale.search import pareto
 from catscale.search.pareto import knee, pareto_front
 from catscale.search.quantities import Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 small = st.integers(0, 6).map(float)  # few values, so that ties and equal points are common
+ends = st.sampled_from([float("nan"), float("inf"), float("-inf"), -0.0])
 
 
 @st.composite
 def problems(draw: st.DrawFn, objectives: st.SearchStrategy[int]) -> tuple[np.ndarray, list[Direction]]:
     k = draw(objectives)
-    rows = draw(st.lists(st.lists(small | st.just(float("nan")), min_size=k, max_size=k), max_size=25))
+    rows = draw(st.lists(st.lists(small | ends, min_size=k, max_size=k), max_size=25))
     directions = draw(st.lists(st.sampled_from(get_args(Direction)), min_size=k, max_size=k))
     return np.array(rows, dtype=float).reshape(-1, k), directions
 
@@ -28,11 +30,21 @@ def brute_force(points: np.ndarray, directions: list[Direction]) -> list[int]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
-@given(problems(st.integers(1, 4)))
-def test_the_front_is_what_nothing_dominates(problem: tuple[np.ndarray, list[Direction]]) -> None:
-    points, directions = problem
-    assert pareto_front(points, directions).tolist() == brute_force(points, directions)
+@pytest.mark.parametrize("way", ["plain", "thinned", "moocore"])
+def test_the_front_is_what_nothing_dominates(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "moocore":
+        pytest.importorskip("moocore")
+    monkeypatch.setattr(pareto, "MANY", 10**9 if way == "plain" else 1)
+    if way == "thinned":
+        monkeypatch.setattr(pareto, "find_spec", lambda name: None)
+
+    @settings(max_examples=200, deadline=None)
+    @given(problems(st.integers(1, 5)))
+    def holds(problem: tuple[np.ndarray, list[Direction]]) -> None:
+        points, directions = problem
+        assert pareto_front(points, directions).tolist() == brute_force(points, directions)
+
+    holds()
 
 
 def test_the_knee_is_furthest_from_the_line_between_the_ends() -> None:
@@ -50,7 +62,12 @@ def test_there_is_no_knee_of_nothing() -> None:
         knee([[float("nan"), 1.0]], ["minimize", "maximize"])
 
 
-def test_a_hundred_thousand_points_take_a_moment() -> None:
-    points = np.random.default_rng(0).random((100_000, 2))
-    front = points[pareto_front(points, ["minimize", "maximize"])]
-    assert (np.diff(front[np.argsort(front[:, 0]), 1]) > 0).all()
+@pytest.mark.parametrize("objectives", [2, 4])
+def test_a_million_points_take_a_moment(objectives: int) -> None:
+    points = np.random.default_rng(0).random((1_000_000, objectives))
+    ways: list[Direction] = ["minimize"] * objectives
+    front = points[pareto_front(points, ways)]
+    assert len(front) == len(pareto_front(front, ways))
+    some = points[::50]
+    assert not any((front <= point).all(axis=1).any() for point in front - 1e-12)
+    assert all((front <= point).all(axis=1).any() for point in some)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import catscale
+import numpy as np
 import pytest
 import torch
 from catscale.blocks.errors import InputError
@@ -17,9 +18,11 @@ from catscale.trainer.data.loader import Batch, train_batches
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
+from catscale.trainer.kept_matches import KeptMatches
 from catscale.trainer.loop import Diverged, TrainResult, train
 from catscale.trainer.loss import Loss, LossParts
 from catscale.trainer.recipe import Recipe, load_recipe
+from catscale.trainer.resampled_ap import resampled_ap
 from catscale.trainer.run_folder import EpochRow, RunFolder, load_run, next_folder
 from catscale.trainer.threads import compute_threads
 from safetensors.torch import load_file
@@ -80,6 +83,7 @@ def test_a_run_folder_tells_all_about_the_run(arch: Architecture, data: Dataset,
     )
     assert sorted(path.name for path in folder.iterdir()) == [
         "architecture.yaml",
+        "best.matches.npz",
         "best.safetensors",
         "last.safetensors",
         "last.state.pt",
@@ -91,6 +95,8 @@ def test_a_run_folder_tells_all_about_the_run(arch: Architecture, data: Dataset,
     assert (facts["status"], facts["epochs"], facts["seed"], facts["size_px"]) == ("complete", 2, 3, SIZE_PX)
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
     assert (facts["ap"], facts["best_epoch"]) == (result.ap, result.best_epoch)
+    kept = KeptMatches.read(folder / "best.matches.npz")
+    assert resampled_ap(kept, np.ones((1, len(kept.images)), dtype=int)).mean() == pytest.approx(result.ap, abs=1e-9)
     assert RunFolder(folder).read_metrics() == rows
     assert RunFolder(folder).read_recipe() == recipe()
     assert batches == [(1, 3), (2, 3), (3, 3)] * 2
