@@ -54,7 +54,7 @@ class Comparison(BaseModel):
     def published(self, variant: str) -> Published | None:
         """The paper's row that a variant stands for; None where there is none."""
         name = self.rows[variant].published
-        return next((row for row in published() if row.table == self.table and row.model == name), None)
+        return next((row for row in published() if row.table == self.table and name in _names(row)), None)
 
 
 class Devices(BaseModel):
@@ -113,6 +113,11 @@ KINDS: dict[str, type[BaseModel]] = {
     "family": Family,
     "duels": Duels,
 }
+
+
+def _names(row: Published) -> tuple[str, ...]:
+    """What a row may be called; of Table 10, whose rows are all of one model, with the setting: YOLOv7-X FP32 0.70."""
+    return (row.model,) if row.iou_threshold is None else (f"{row.model} {row.precision} {row.iou_threshold:.2f}",)
 
 
 def has_comparison(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from .comparison import Devices, Duels, Family, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
 from .family import draw_family, family, family_frame, family_words, read_timed
 from .frames import markdown
+from .latex import latex
 from .populations import draw_populations, population_frame, populations
 from .search_against_rule import draw_duels, duel_frame, duel_words, duels
 
@@ -43,7 +44,7 @@ def write_results(folder: Path, output: Path) -> list[Path]:
     texts = {
         "csv": found.frame.to_csv(lineterminator="\n", float_format="%.4g"),
         "md": "\n".join([markdown(found.frame.map(_rounded)), *(f"- {sentence}" for sentence in found.sentences), ""]),
-        "tex": found.frame.to_latex(escape=True, float_format="%.4g", na_rep="--", caption=found.title),
+        "tex": latex(found.frame.map(_rounded), found.title, f"tab:{stem.name}"),
     }
     output.mkdir(parents=True, exist_ok=True)
     paths = []
