@@ -259,7 +259,7 @@ def test_transitions_scale_with_a_power_of_r(exponent: float, out: int) -> None:
         assert scaled.nodes == catscale.load("yolov7-x-light").scale(depth=1.5).nodes
 
 
-@pytest.mark.parametrize("divisor", [8, 16, 32])
+@pytest.mark.parametrize("divisor", [2, 4, 8, 16, 32])
 def test_widths_are_multiples_of_the_divisor(divisor: int) -> None:
     scaled = catscale.load("yolov7-tiny").scale(width=0.3, divisor=divisor)
     assert all(width % divisor == 0 for width in outside_widths(scaled))
