@@ -65,7 +65,7 @@ def test_rounding_is_shown_where_it_bends_a_ratio() -> None:
 
 
 def test_a_narrow_detector_keeps_its_ratios_with_a_fine_divisor() -> None:
-    """Before head.p3 stand 16 x 5 / 4 = 20 channels, after it 32 x 5 / 4 = 40; 8 rounds to 24 and 40: 1:2 becomes 3:5."""
+    """head.p3 has 16 x 5 / 4 = 20 channels before it and 40 after; rounded to 24 and 40, 1:2 becomes 3:5."""
     narrow = catscale.load("yolov7-x-light").scale(width=0.125, divisor=1)
     exact, rounded = (explain(steps(narrow, {"compound": 1.5, "divisor": divisor})[0]) for divisor in (1, 8))
     assert exact.deviations == ()
