@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..blocks.errors import nearest
 from ..scaler.documents import parse, read_yaml
 from .published import Published, published
 
@@ -47,6 +48,12 @@ class Comparison(BaseModel):
         for role, name in (("base", self.base), ("best", self.best)):
             if name is not None and name not in self.rows:
                 raise ValueError(f"{role}: {name!r} is none of the rows: {', '.join(self.rows)}")
+        for name, row in self.rows.items():
+            if self.table and row.published and self.published(name) is None:
+                known = [word for line in published() if line.table == self.table for word in _names(line)]
+                raise ValueError(
+                    f"rows: {name}: Table {self.table} has no row {row.published!r}; {nearest(row.published, known)}"
+                )
         if self.draw == "curve" and sum(row.x is not None for row in self.rows.values()) < 2:
             raise ValueError("rows: give two at least their x, or draw: rows")
         return self

@@ -105,6 +105,10 @@ def test_results_that_the_comparison_does_not_know_are_refused() -> None:
         ("title: a\nbase: y\nbest: x\nrows: {y: b, z: c}\n", r"best: 'x' is none of the rows"),
         ("title: a\nbase: y\ndraw: curve\nrows: {y: b, z: c}\n", r"rows: give two at least their x, or draw: rows"),
         ("title: a\nbase: y\nrows: {y: b, z: c}\ntabel: 3\n", r"unknown key 'tabel'; did you mean 'table'\?"),
+        (
+            "title: a\ntable: 5\nbase: y\nrows: {y: RepCSB, z: RCSP}\n",
+            r"rows: y: Table 5 has no row 'RepCSB'; did you mean 'RepCSP'\?",
+        ),
         ("title: a\ndraw: devices\nsource: a.csv\n", r"'score' is missing"),
     ],
 )
