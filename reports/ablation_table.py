@@ -1,24 +1,28 @@
 """An ablation as a table in the paper's layout, published values beside ours: a frame, and what it says in words."""
 
+from collections.abc import Sequence
 from math import isfinite, nan
 
 import pandas as pd
 
 from .ablation import RULE, Ablation, Difference
+from .timed import Timed
 
 PAPER = "COCO (paper)"  # how columns of published values begin: never to be mixed with ours
 OURS = "small scale"
 
 
-def ablation_frame(found: Ablation) -> pd.DataFrame:
-    """A line for each row of the table. AP is in percent, as the paper has it."""
+def ablation_frame(found: Ablation, timed: Sequence[Timed] = ()) -> pd.DataFrame:
+    """A line for each row of the table, with its latency where it was taken. AP is in percent, as the paper has it."""
     base, best = found.comparison.base, found.comparison.best
+    latency = {line.model: line.median_ms for line in timed}
     frame = pd.DataFrame(
         [
             {
                 "Model": result.label,
                 "Params M": result.some.params / 1e6 if result.some else nan,
                 "GFLOPs": result.some.gflops if result.some else nan,
+                "Latency ms": latency.get(result.variant, nan),
                 "Trainings": len(result.seeds),
                 f"AP, {OURS}": 100 * result.mean("ap"),
                 "SD": 100 * result.spread,

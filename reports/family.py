@@ -1,36 +1,21 @@
 """The models of Tables 1 and 2: counts beside the printed ones, latency here beside the paper's V100. No torch."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..blocks.errors import InputError
-from ..scaler.documents import parse, read_text
 from ..scaler.figure_style import BLUE, VERMILION, house_style
 from .ablation import kendall
 from .published import published
+from .timed import Timed
 from .zoo_table import zoo_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = {640: BLUE, 1280: VERMILION}  # pixels at which the paper timed
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A line of the table of latencies: the median of a forward pass at batch 1, and its 95 % interval."""
-
-    model: str
-    size_px: int
-    median_ms: float
-    low_ms: float
-    high_ms: float
 
 
 @dataclass(frozen=True)
@@ -47,18 +32,6 @@ class Member:
     fps_v100: float | None
     ap_test: float | None
     timed: Timed | None
-
-
-def read_timed(path: Path) -> list[Timed]:
-    """Read latencies.
-
-    Raises:
-        InputError: there are none, or a line is not one, with its number.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such table of latencies")
-    lines = csv.DictReader(io.StringIO(read_text(path)))
-    return [parse(Timed, line, f"{path}:{number}") for number, line in enumerate(lines, start=2)]
 
 
 def family(timed: Sequence[Timed]) -> list[Member]:

@@ -15,11 +15,12 @@ from .ablation_figure import draw_ablation
 from .ablation_table import ablation_frame, words
 from .comparison import Devices, Duels, Family, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
-from .family import draw_family, family, family_frame, family_words, read_timed
+from .family import draw_family, family, family_frame, family_words
 from .frames import markdown
 from .latex import latex
 from .populations import draw_populations, population_frame, populations
 from .search_against_rule import draw_duels, duel_frame, duel_words, duels
+from .timed import LATENCIES, read_timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +82,8 @@ def read_results(folder: Path) -> Results:
         said = duel_words(found, **searched)
         return Results(title, duel_frame(found, table), said, draw_duels(found, title))
     found = ablation(comparison, read_seeds(folder / TABLE))
-    return Results(title, ablation_frame(found), words(found), draw_ablation(found))
+    timed = read_timed(folder / LATENCIES) if (folder / LATENCIES).is_file() else []
+    return Results(title, ablation_frame(found, timed), words(found), draw_ablation(found))
 
 
 def _rounded(value: object) -> object:

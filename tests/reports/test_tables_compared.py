@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from catscale.blocks.errors import InputError
 from catscale.reports.device_transfer import Transfer, transfers
-from catscale.reports.family import Timed, family, rank_correlation
+from catscale.reports.family import family, rank_correlation
 from catscale.reports.populations import above_first, populations
 from catscale.reports.search_against_rule import duels
+from catscale.reports.timed import Timed
 from catscale.search.replay_table import Table, read_table
 
 
