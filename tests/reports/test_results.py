@@ -1,6 +1,9 @@
 """What is committed in `studies/`: definitions that could begin, results that redraw to the committed picture."""
 
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,29 @@ def test_committed_results_redraw_to_the_committed_table_and_picture(name: str, 
     drawn, kept = numbers(tmp_path / f"{name}.svg"), numbers(STUDIES / name / f"{name}.svg")
     assert drawn.shape == kept.shape
     assert np.abs(drawn - kept).max() < 2  # points of a picture some 600 wide
+
+
+def test_the_command_line_writes_a_folders_table_and_picture(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    done = cli("report", STUDIES / "table3-scaling", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "table3-scaling.csv, table3-scaling.md, table3-scaling.tex, table3-scaling.png" in done.stdout
+    assert (tmp_path / "out" / "table3-scaling.tex").read_text().startswith("\\begin{table}")
+
+
+def test_a_folder_without_results_says_what_is_missing(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    folder = tmp_path / "table3"
+    folder.mkdir()
+    shutil.copy(STUDIES / "table3-scaling" / "compare.yaml", folder)
+    done = cli("report", folder, "-o", tmp_path / "out")
+    assert (done.returncode, "seeds.csv: there is no such table; catscale search run writes it" in done.stderr) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", FOLDERS)
