@@ -54,6 +54,8 @@ def report(
 ) -> None:
     """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
 
+    Of folders with committed results, as studies/table3-scaling, the table beside the paper's and the picture.
+
     Example: catscale report runs/search/quickstart -o report/
     """
     if port is not None and not live:
@@ -75,8 +77,16 @@ def report(
         return
 
     from ..search.status import read_study
+    from .compare_file import has_comparison
 
-    records = [read_study(study) for study in studies]
+    for folder in filter(has_comparison, studies):
+        from .results import write_results
+
+        paths = write_results(folder, output)
+        out.print(f"{folder}: {', '.join(path.name for path in paths)} written to {output}", markup=False)
+    records = [read_study(study) for study in studies if not has_comparison(study)]
+    if not records:
+        return
 
     from .page import write_report
 

@@ -16,6 +16,7 @@ from .factors import ScaleError
 
 DIVISORS = (8, 16, 32)
 DIVISOR = 8  # widths are multiples of it, as in every published YOLO since v5; tensor cores want it
+FINE_DIVISORS = (1, 2, 4)  # for narrow detectors, whose ratios 8 would round away; counted one by one
 
 
 Scaled = TypeVar("Scaled", Block, Head)

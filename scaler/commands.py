@@ -46,7 +46,9 @@ AuxOption = Annotated[
         help="Auxiliary heads: auto, partial (before an E-ELAN's groups are merged), full, none, or the nodes to read."
     ),
 ]
-DivisorOption = Annotated[int | None, typer.Option(help="Scaled widths are multiples of 8, 16 or 32.  [default: 8]")]
+DivisorOption = Annotated[
+    int | None, typer.Option(help="Scaled widths are multiples of it: 1, 2, 4, 8, 16, 32.  [default: 8]")
+]
 FitOption = Annotated[
     list[str] | None,
     typer.Option(help="Upper bound to come close to: params=20M, gflops=60, macs=, activations=, latency_ms=; again."),

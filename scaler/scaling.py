@@ -17,7 +17,7 @@ from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import TRANSITIONS, Transition
 from .architecture import DETECT, Architecture, Node
 from .aux_heads import aux
-from .block_scaling import DIVISOR, DIVISORS, deepened, each, widened
+from .block_scaling import DIVISOR, DIVISORS, FINE_DIVISORS, deepened, each, widened
 from .dark_blocks import dark
 from .factors import Factor, ScaleError, factors_of_nodes
 from .head_kinds import with_head
@@ -286,8 +286,9 @@ def checked_setting(name: str, value: Any) -> Any:
     Raises:
         ScaleError: it is none that the setting takes.
     """
-    if name == "divisor" and (isinstance(value, bool) or value not in DIVISORS):
-        raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, DIVISORS))}")
+    known = (*FINE_DIVISORS, *DIVISORS)
+    if name == "divisor" and (isinstance(value, bool) or value not in known):
+        raise ScaleError(f"divisor: {value!r} is none of {', '.join(map(str, known))}")
     if name == "exponent" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 4):
         raise ScaleError(f"exponent: {value!r} is no number from 0 to 4")
     return value

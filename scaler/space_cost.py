@@ -127,6 +127,9 @@ class Wiring:
         if self._own is None:
             raise InputError(f"{self.architecture.name}: its maps do not grow with the area; count it by profile")
         checked_setting("divisor", divisor)
+        if divisor not in DIVISORS:
+            known = ", ".join(map(str, DIVISORS))
+            raise InputError(f"divisor: {divisor} is counted one by one alone; many at once by one of {known}")
         distinct, place = np.unique(np.asarray(factors), return_inverse=True)
         unit, identities = self._scaled([exact_factor("width", factor) for factor in distinct.tolist()], divisor)
         area = (side // self.stride) ** 2

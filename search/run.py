@@ -27,6 +27,7 @@ from .lock_file import conditions, write_lock
 from .machine import write_machine
 from .prediction import predictor
 from .rows import Row
+from .seeds import TABLE, seed_rows, write_seeds
 from .starting import run_to_start_from
 from .status import StudyRecord
 from .storages import patiently
@@ -113,7 +114,9 @@ def _left(ledger: Ledger) -> list[Row]:
     patiently(ledger.write)
     with ledger.exclusive():
         rows = patiently(ledger.rows)
-        write_front(StudyRecord(ledger.folder, ledger.study, rows))
+        record = StudyRecord(ledger.folder, ledger.study, rows)
+        write_seeds(ledger.folder / TABLE, seed_rows(record))
+        write_front(record)
     return rows
 
 

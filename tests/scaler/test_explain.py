@@ -64,6 +64,14 @@ def test_rounding_is_shown_where_it_bends_a_ratio() -> None:
     assert explained("yolov7-x-light", compound=1.5, divisor=8).deviations == ()
 
 
+def test_a_narrow_detector_keeps_its_ratios_with_a_fine_divisor() -> None:
+    """head.p3 has 16 x 5 / 4 = 20 channels before it and 40 after; rounded to 24 and 40, 1:2 becomes 3:5."""
+    narrow = catscale.load("yolov7-x-light").scale(width=0.125, divisor=1)
+    exact, rounded = (explain(steps(narrow, {"compound": 1.5, "divisor": divisor})[0]) for divisor in (1, 8))
+    assert exact.deviations == ()
+    assert ("head.p3", Fraction(1, 2), Fraction(3, 5)) in {(d.layer, d.wanted, d.got) for d in rounded.deviations}
+
+
 def test_a_block_that_joins_its_own_input_gains_with_it(tmp_path: Path) -> None:
     """One-shot aggregation of an input of 40 and 4 x 24 channels: the input grows by r too, so r is 6 / 4."""
     text = """

@@ -286,7 +286,7 @@ def test_a_fit_for_a_person(cli: CommandLine) -> None:
     [
         (["--fit", "params=20M", "--strategy", "width", "--width", 0.5], "--width: strategy width solves for it; drop"),
         (["--fit", "params=20M", "--strategy", "fast-compound", "--size", 640], "--size: strategy fast-compound"),
-        (["--fit", "params=20M", "--divisor", 12], "divisor: 12 is none of 8, 16, 32"),
+        (["--fit", "params=20M", "--divisor", 12], "divisor: 12 is none of 1, 2, 4, 8, 16, 32"),
         (["--fit", "params=20M", "--strategy", "depth", "--exponent", 1], "exponent is a setting of compound"),
         (["--fit", "params=20M", "--device", "cpu"], "--device cpu: only a latency is measured; add --fit"),
         (["--strategy", "width"], "--strategy width: is of --fit; add --fit params=20M"),

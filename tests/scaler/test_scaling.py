@@ -195,7 +195,7 @@ heads: [stage1.down, stage2.down]
         ({"activation": "relu6"}, r"activation: none is called 'relu6'"),
         ({"resolution": 650}, r"size 650 is not a multiple of the largest stride, 32; use 640"),
         ({"depth": {"bakcbone": 2}}, r"no node's name begins with 'bakcbone'; did you mean 'backbone'\?"),
-        ({"width": 2, "divisor": 12}, r"divisor: 12 is none of 8, 16, 32"),
+        ({"width": 2, "divisor": 12}, r"divisor: 12 is none of 1, 2, 4, 8, 16, 32"),
         ({"compound": 1.5, "exponent": -1}, r"exponent: -1 is no number from 0 to 4"),
         ({"depth": 2, "exponent": 1}, r"exponent is a setting of compound; add one"),
         ({"implicit": "no"}, r"implicit: 'no' is neither true nor false"),
@@ -259,7 +259,7 @@ def test_transitions_scale_with_a_power_of_r(exponent: float, out: int) -> None:
         assert scaled.nodes == catscale.load("yolov7-x-light").scale(depth=1.5).nodes
 
 
-@pytest.mark.parametrize("divisor", [8, 16, 32])
+@pytest.mark.parametrize("divisor", [2, 4, 8, 16, 32])
 def test_widths_are_multiples_of_the_divisor(divisor: int) -> None:
     scaled = catscale.load("yolov7-tiny").scale(width=0.3, divisor=divisor)
     assert all(width % divisor == 0 for width in outside_widths(scaled))

@@ -44,7 +44,7 @@ def scalings(draw: st.DrawFn) -> dict[str, Any]:
     if "compound" in drawn:
         drawn |= draw(st.fixed_dictionaries({}, optional={"exponent": st.sampled_from([0, 0.5, 1, 1.3])}))
     if "compound" in drawn or "width" in drawn:
-        drawn |= draw(st.fixed_dictionaries({}, optional={"divisor": st.sampled_from([8, 16, 32])}))
+        drawn |= draw(st.fixed_dictionaries({}, optional={"divisor": st.sampled_from([1, 2, 4, 8, 16, 32])}))
     return drawn
 
 
@@ -132,7 +132,8 @@ def test_equal_detectors_have_equal_identities_and_others_have_not() -> None:
         ([0], [640], 8, "factor must be above 0"),
         ([1e-9], [640], 8, "factor must be above 0"),
         ([1], [650], 8, "650 is not a multiple of the largest stride, 32"),
-        ([1], [640], 12, "divisor: 12 is none of 8, 16, 32"),
+        ([1], [640], 12, "divisor: 12 is none of 1, 2, 4, 8, 16, 32"),
+        ([1], [640], 4, "divisor: 4 is counted one by one alone; many at once by one of 8, 16, 32"),
         ([1], [32 * 10**8], 8, "counts beyond"),
     ],
 )

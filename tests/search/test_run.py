@@ -18,6 +18,7 @@ from catscale.scaler.latency.results import read_results
 from catscale.scaler.zoo import load
 from catscale.search.rows import Row, front, read_rows
 from catscale.search.run import run_study
+from catscale.search.seeds import read_seeds
 from catscale.search.select import select
 from catscale.search.status import read_study, status
 from catscale.search.study import Study, load_study
@@ -290,7 +291,14 @@ def test_several_seeds_are_trained_and_averaged(place: Path) -> None:
     losses = [float((run / "results.csv").read_text().splitlines()[1].split(",")[1]) for run in runs]
     assert losses[0] != losses[1]
     assert row.figures["ap_spread"] >= 0
-    assert row.figures["ap"] == pytest.approx(sum(json.loads((run / "run.json").read_text())["ap"] for run in runs) / 2)
+    facts = [json.loads((run / "run.json").read_text()) for run in runs]
+    assert row.figures["ap"] == pytest.approx(sum(each["ap"] for each in facts) / 2)
+    table = read_seeds(place / "seeds" / "seeds.csv")
+    assert [(line.trial, line.seed, line.params) for line in table] == [(0, s, row.figures["params"]) for s in (0, 1)]
+    assert [(line.ap, line.ap50) for line in table] == [
+        pytest.approx((each["ap"], each["ap50"]), rel=1e-4) for each in facts
+    ]
+    assert [line.variant for line in table] == [" ".join(f"{name}={value}" for name, value in row.values.items())] * 2
 
 
 def test_a_parameter_of_the_recipe_is_trained_with_and_makes_another_candidate(place: Path) -> None:

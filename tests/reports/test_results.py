@@ -1,0 +1,122 @@
+"""What is committed in `studies/`: definitions that could begin, results that redraw to the committed picture."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from catscale.reports.compare_file import Comparison, has_comparison, read_comparison
+from catscale.reports.results import write_results
+from catscale.search.candidates import Bases
+from catscale.search.seeds import TABLE
+from catscale.search.stored_study import recipe_of
+from catscale.search.study import Study, load_study
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+FOLDERS = sorted(path.parent.name for path in STUDIES.glob("*/README.md"))
+DEFINITIONS = sorted(
+    str(path.relative_to(STUDIES)) for kind in ("study*", "small") for path in STUDIES.glob(f"*/{kind}.yaml")
+)
+COCO, V100_FLOPS, UTILISATION = 118_287, 125e12, 0.2  # images; fp16 peak a second; the share taken to be used
+
+
+def has_results(name: str) -> bool:
+    if not has_comparison(STUDIES / name):
+        return False
+    return not isinstance(read_comparison(STUDIES / name), Comparison) or (STUDIES / name / TABLE).is_file()
+
+
+def numbers(svg: Path) -> np.ndarray:
+    """Coordinates of the marks and lines of a picture; where its words stand depends on the fonts of the machine."""
+    paths = re.findall(r'\bd="([^"]*)"', svg.read_text(encoding="utf-8"))
+    return np.array([float(number) for path in paths for number in re.findall(r"-?\d+\.?\d*", path)])
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if has_results(name)])
+def test_committed_results_redraw_to_the_committed_table_and_picture(name: str, tmp_path: Path) -> None:
+    paths = write_results(STUDIES / name, tmp_path)
+    assert [path.suffix for path in paths] == [".csv", ".md", ".tex", ".png", ".svg"]
+    table = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+    committed = STUDIES / name / f"{name}.md"
+    assert table in (STUDIES / name / "README.md").read_text(encoding="utf-8") or (
+        table == committed.read_text(encoding="utf-8")
+    )
+    drawn, kept = numbers(tmp_path / f"{name}.svg"), numbers(STUDIES / name / f"{name}.svg")
+    assert drawn.shape == kept.shape
+    assert np.abs(drawn - kept).max() < 2  # points of a picture some 600 wide
+
+
+def test_the_command_line_writes_a_folders_table_and_picture(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    done = cli("report", STUDIES / "table3-scaling", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "table3-scaling.csv, table3-scaling.md, table3-scaling.tex, table3-scaling.png" in done.stdout
+    assert (tmp_path / "out" / "table3-scaling.tex").read_text().startswith("\\begin{table}")
+
+
+def test_a_folder_without_results_says_what_is_missing(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    folder = tmp_path / "table3"
+    folder.mkdir()
+    shutil.copy(STUDIES / "table3-scaling" / "compare.yaml", folder)
+    done = cli("report", folder, "-o", tmp_path / "out")
+    assert (done.returncode, "seeds.csv: there is no such table; catscale search run writes it" in done.stderr) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_says_whether_it_was_run(name: str) -> None:
+    text = (STUDIES / name / "README.md").read_text(encoding="utf-8")
+    assert ("**Not run" in text) != has_results(name)
+    assert "**Question.**" in text
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_a_committed_study_could_begin(definition: str) -> None:
+    study = load_study(STUDIES / definition)
+    recipe_of(study)
+    bases = Bases(study)
+    for name in study.compared:
+        bases.reference(name)
+    if study.space.parameters:
+        bases.candidate(next(study.space.combinations()))
+
+
+@pytest.mark.parametrize("definition", [name for name in DEFINITIONS if not name.endswith("small.yaml")])
+def test_the_hours_at_the_papers_scale_are_reckoned_as_stated(definition: str) -> None:
+    """Three forward passes' FLOPs an image (one forward, two backward), all images, all epochs, all seeds."""
+    text = (STUDIES / definition).read_text(encoding="utf-8")
+    found = re.search(r"about ([\d,]+) V100-hours, an estimate", text)
+    assert found is not None
+    study = load_study(STUDIES / definition)
+    images = COCO * recipe_of(study).epochs * len(study.training_seeds)
+    hours = 3e9 * sum(flops_of_trials(study)) * images / (UTILISATION * V100_FLOPS) / 3600
+    assert float(found[1].replace(",", "")) == float(f"{hours:.2g}")
+
+
+def flops_of_trials(study: Study) -> list[float]:
+    """GFLOPs of each trial; of a search the most that it may take."""
+    bases = Bases(study, 80)
+    known = [bases.reference(name).figures["gflops"] for name in study.compared]
+    left = study.trials - len(known)
+    if study.constraints:
+        return known + [study.constraints["gflops"]] * left
+    grid = study.space.combinations() if study.space.parameters else ()
+    return known + [bases.candidate(values).figures["gflops"] for values in grid]
+
+
+def test_the_index_names_every_folder() -> None:
+    index = (STUDIES / "README.md").read_text(encoding="utf-8")
+    assert {name for name in FOLDERS if f"({name}/" not in index} == set()
+
+
+def test_results_stay_small() -> None:
+    assert sum(path.stat().st_size for path in STUDIES.rglob("*") if path.is_file()) < 3_000_000
