@@ -1,13 +1,16 @@
 """What is committed in `studies/`: definitions that could begin, results that redraw to the committed picture."""
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
 from catscale.reports.compare_file import Comparison, has_comparison, read_comparison
 from catscale.reports.results import write_results
 from catscale.search.candidates import Bases
@@ -81,6 +84,9 @@ def test_a_folder_says_whether_it_was_run(name: str) -> None:
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_a_committed_study_could_begin(definition: str) -> None:
+    text = (STUDIES / definition).read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=../study.schema.json\n")
+    jsonschema.validate(yaml.safe_load(text), json.loads((STUDIES / "study.schema.json").read_text(encoding="utf-8")))
     study = load_study(STUDIES / definition)
     recipe_of(study)
     bases = Bases(study)
