@@ -126,7 +126,7 @@ def trial_line(study: Study, row: Row, used: int, left: Hours | None = None) -> 
     words = [f"trial {row.number} ({used}/{study.trials})", named, row.state]
     if row.state in ("complete", "stopped"):
         names = dict.fromkeys(("ap", *study.objectives, "params", "gflops", "latency_ms"))
-        words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names]
+        words += [f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names if name in row.figures]
         words += [f"{row.figures['seconds']:.0f} s"] if "seconds" in row.figures else []
     ahead = "" if left is None or left.middle == 0 else f"; about {left} of training left"
     return "  ".join(words) + (f": {row.reason}" if row.reason else "") + ahead

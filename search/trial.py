@@ -87,8 +87,6 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
 
     runs = {seed: RunFolder(task.folder) for seed in task.study.training_seeds[:1]}
     runs |= {seed: RunFolder(task.folder / f"seed-{seed}") for seed in task.study.training_seeds[1:]}
-    if all(map(_done, runs.values())):  # its worker died between the end of the training and the note of it
-        return _completed([run.read_facts() for run in runs.values()])
     if "latency_ms" not in task.figures:
         threads = task.threads or compute_threads()
         protocol = SEARCHING.replace(device=task.device, threads=threads, **task.study.latency.measuring)
@@ -101,6 +99,9 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
         on_figures(figures)
         if reason := over_budget(task.study, figures):
             return Outcome("refused", reason)
+
+    if all(map(_done, runs.values())):  # its worker died between the end of the training and the note of it
+        return _completed([run.read_facts() for run in runs.values()])
 
     def told(row: EpochRow) -> None:
         if why := on_epoch(row):
