@@ -44,5 +44,9 @@ def spread_words(frame: pd.DataFrame) -> str:
         "ap_spread": "of AP the standard deviation over seeds",
         "latency_iqr_ms": "of latency half its interquartile range",
     }
-    known = [words for name, words in meanings.items() if name in frame and bool(np.isfinite(frame[name]).any())]
+    known = [
+        words
+        for name, words in meanings.items()
+        if name in frame and bool(np.isfinite(frame[name].astype(float)).any())
+    ]
     return f" ±: {'; '.join(known)}." if known else ""

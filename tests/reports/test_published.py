@@ -43,8 +43,11 @@ def test_a_row_that_is_printed_twice_is_printed_alike() -> None:
                 assert (row.params_m, row.flops_g, row.ap_val) == (other.params_m, other.flops_g, other.ap_val)
 
 
-def test_every_row_is_in_the_zoo_and_says_how_it_was_counted() -> None:
+def test_every_row_of_a_model_of_ours_is_in_the_zoo_and_says_how_it_was_counted() -> None:
     for row in published():
+        if row.table > 3:
+            assert not row.zoo
+            continue
         assert row.zoo
         assert row.convention
         assert row.counted_at_px

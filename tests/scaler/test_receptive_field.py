@@ -62,7 +62,7 @@ def test_a_window_is_what_the_op_reads(kernel: int, stride: int, factor: int, ce
     """The very rows, for a cell away from borders; pools average, so that each cell of a window counts."""
     x = torch.ones(1, 2, 64, 64, requires_grad=True)
     weight = torch.ones(1, 2, kernel, kernel)
-    convolved = F.conv2d(x, weight, stride=stride, padding=kernel // 2)
+    convolved = F.conv2d(x, weight, stride=stride, padding=(kernel - 1) // 2)
     assert reached(convolved, x, cell) == Conv(1, kernel, stride).window.reads(cell, cell)
     pooled = F.avg_pool2d(x, kernel, stride, kernel // 2 if stride == 1 else 0)
     assert reached(pooled, x, cell) == MaxPool(kernel, stride).window.reads(cell, cell)

@@ -45,7 +45,8 @@ def test_a_trial_goes_on_in_the_seed_in_which_it_was_killed(
     def kill() -> None:
         while not (tmp_path / "trials" / "0" / "seed-1" / file).exists():
             time.sleep(0.002)
-        (child,) = [pid for pid, parent in parents().items() if parent == os.getpid()]
+        ours = [pid for pid, parent in parents().items() if parent == os.getpid()]
+        (child,) = [pid for pid in ours if b"catscale.search.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(child, signal.SIGKILL)
 
     killer = threading.Thread(target=kill, daemon=True)
