@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from catscale.search.rows import Row
 from catscale.search.run import run_study
+from catscale.search.standing import TAKEN_UP
 from catscale.search.status import StudyRecord, read_study
 from catscale.search.study import load_study
 from catscale.trainer.run_folder import RunFolder
@@ -20,6 +22,7 @@ from catscale.trainer.run_folder import RunFolder
 TRIALS, WORKERS, EPOCHS = 12, 3, 6
 EVERY_S = (3.0, 8.0)  # between two kills
 KILLS = 12
+SPARED = TAKEN_UP - 1  # deaths after which a trial is left alone: on a slow machine chance kills one again and again
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,10 +37,15 @@ def parents() -> dict[int, int]:
 
 
 def working(folder: Path) -> dict[int, list[int]]:
-    """The workers that hold leases, each with the processes of its trials."""
+    """The workers that hold leases, each with the processes of its trials, but for those at a trial's last try."""
     found: dict[int, list[int]] = {}
+    rows = read_study(folder).rows if (folder / "trials.csv").is_file() else []
+    died = Counter(tuple(sorted(row.values.items())) for row in rows if row.state == "failed")
+    last = {row.worker for row in rows if row.state == "running" and died[tuple(sorted(row.values.items()))] >= SPARED}
     all_of_them = parents()
     for path in (folder / "workers").glob("*"):
+        if path.name in last:
+            continue
         with suppress(OSError, IndexError):
             pid = int(path.read_text().split()[-1])
             if pid in all_of_them:
