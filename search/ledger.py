@@ -170,13 +170,14 @@ class Ledger:
         self._broken_off(trial)
         self.mend()
 
-    def take_over(self) -> tuple[list[int], Standing]:
+    def take_over(self, asking: str | None = None) -> tuple[list[int], Standing]:
         """Hand on the trials of workers that are gone; gives their numbers, and how the study stands then.
 
-        Only within `exclusive`.
+        Only within `exclusive`. A worker that is `asking` is at no trial: one in its name was given to it in an answer
+        that did not arrive.
         """
         now = self.standing()
-        lost = [trial for trial in now.running if self.lost(trial)]
+        lost = [trial for trial in now.running if self.lost(trial) or trial.user_attrs["worker"] == asking]
         for trial in lost:
             self._end(trial, TrialState.FAIL)
         gone = [trial.number for trial in lost]

@@ -187,7 +187,7 @@ class Worker:
         Alone with the storage, so that the total is kept to, and no candidate is proposed twice.
         """
         with ledger.exclusive():
-            gone, now = ledger.take_over()
+            gone, now = ledger.take_over(pulse.lease.name)
             for number in gone:
                 self.say(f"trial {number}: was interrupted; goes on now")
             if now.used < self.study.trials and not self._spent(now):

@@ -13,18 +13,20 @@ from catscale.blocks.errors import CatscaleError, InputError
 from catscale.scaler.documents import write_text
 from catscale.search import open as open_study
 from catscale.search.backends import Backend
+from catscale.search.candidates import Bases
 from catscale.search.coordinator import Crew, pinned
 from catscale.search.extend import extend
 from catscale.search.ledger import Ledger
 from catscale.search.outcomes import SINCE, Outcome
 from catscale.search.repair import repair
 from catscale.search.rows import Row
+from catscale.search.run import recipe_of
 from catscale.search.standing import SPENT, TAKEN_UP
 from catscale.search.status import read_study, status, status_lines
 from catscale.search.storages import close_storage, open_storage
 from catscale.search.study import load_study
 from catscale.search.trial import Task, latency_file
-from catscale.search.worker import Pulse
+from catscale.search.worker import Pulse, Worker
 from catscale.trainer.run_folder import RunFolder
 
 from .postgres import PASSWORD, postgres, programs
@@ -134,6 +136,21 @@ def test_hours_of_training_are_spent_once_by_all_workers_together(tiny: Write, t
     rows = simulate(tiny("hours", trials=9, budget={"gpu_hours": 1}), tmp_path, None)
     assert {row.reason for row in rows[:2]} == {f"interrupted; goes on as trial {number}" for number in (2, 3)}
     assert len(complete(rows)) == 9
+
+
+def test_a_trial_that_was_given_in_an_answer_that_got_lost_is_taken_up(tiny: Write, tmp_path: Path) -> None:
+    study = load_study(tiny("answer", trials=2))
+    worker = Worker(study, tmp_path, Bases(study), recipe_of(study), "cpu", lambda *_: COMPLETE)
+    with working(study, tmp_path, "journal") as (ledger, pulse):
+        with ledger.exclusive():
+            ledger.ask(pulse.lease.name)  # as by a storage that went away before it answered
+        worker.work(ledger, pulse)
+        rows = ledger.rows()
+    assert [(row.state, row.reason) for row in rows] == [
+        ("failed", "interrupted; goes on as trial 1"),
+        ("complete", ""),
+        ("complete", ""),
+    ]
 
 
 def test_a_stopped_trial_counts_and_keeps_its_ap(tiny: Write, tmp_path: Path) -> None:
