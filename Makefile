@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/catscale demo --data $(DATA)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # two processes, with a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # two processes, a thread each
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

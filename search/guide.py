@@ -9,6 +9,10 @@ hardware.json    each session: its machine, when it began, its command
 trials.csv       every trial: its parameters, what was counted and measured, its AP on the split val, or why it has none
 trials/7/        the training of trial 7: architecture.yaml, recipe.yaml, results.csv (a line for each epoch), run.json,
                  and where they are kept best.safetensors and last.safetensors
+seeds.csv        every complete training by itself, where a trial has several seeds
+latency/         the measured latency of each trial, with its samples
+proxies.csv      where the study has proxies: how well each orders the trials
+start/           the run that all candidates begin with, where they begin with one
 front.csv        the trials that no other beats in all objectives, in the columns of trials.csv
 front/7/         such a trial by itself: architecture.yaml; official.yaml for the released YOLOv7 code, or why there is
                  none; weights.safetensors where they are kept; metrics.csv (a line for each epoch); recipe.yaml and

@@ -157,6 +157,8 @@ def test_maps_of_heads_without_anchors_have_one_box_a_cell(classes: int, bins: i
         boxes = PointDetectLayer(decoded)(raw)
         shape = decoded.shape(op.shape(*shapes))
         assert boxes.shape == (batch, shape.channels, shape.width) == (batch, side * side, 5 + classes)
+        if parts == parts[::-1]:
+            continue  # swapped, they are the same
         with pytest.raises(ShapeError, match=r"predictions of .* channels are wanted"):
             op.shape(*shapes[1:], shapes[0])
 

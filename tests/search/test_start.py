@@ -153,6 +153,7 @@ def test_what_cannot_begin_is_refused_before_anything_is_written(
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_a_study_that_grows_goes_on_after_an_interrupt(cli: Any, tiny: Write, run: Path, tmp_path: Path) -> None:
     space = {"width": {"choices": [0.5, 1.0, 1.25]}, "compound": {"choices": [1.0, 1.5]}}
     path = tiny("grows", start={"grow": "run"}, space=space, trials=3, epochs=2, references=True)
