@@ -25,7 +25,7 @@ from catscale.search.standing import SPENT, TAKEN_UP
 from catscale.search.status import read_study, status, status_lines
 from catscale.search.storages import close_storage, open_storage
 from catscale.search.study import load_study
-from catscale.search.trial import Task, latency_file
+from catscale.search.trial import OnEpoch, OnFigures, Task, latency_file
 from catscale.search.worker import Pulse, Worker
 from catscale.trainer.run_folder import RunFolder
 
@@ -139,8 +139,11 @@ def test_hours_of_training_are_spent_once_by_all_workers_together(tiny: Write, t
 
 
 def test_a_trial_that_was_given_in_an_answer_that_got_lost_is_taken_up(tiny: Write, tmp_path: Path) -> None:
+    def attempt(task: Task, on_figures: OnFigures, on_epoch: OnEpoch, pulse: Pulse) -> Outcome:
+        return COMPLETE
+
     study = load_study(tiny("answer", trials=2))
-    worker = Worker(study, tmp_path, Bases(study), recipe_of(study), "cpu", lambda *_: COMPLETE)
+    worker = Worker(study, tmp_path, Bases(study), recipe_of(study), "cpu", attempt)
     with working(study, tmp_path, "journal") as (ledger, pulse):
         with ledger.exclusive():
             ledger.ask(pulse.lease.name)  # as by a storage that went away before it answered
