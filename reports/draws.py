@@ -15,7 +15,6 @@ from ..search.status import StudyRecord
 from ..search.trial import latency_file
 from ..trainer.kept_matches import KeptMatches
 from ..trainer.resampled_ap import resampled_ap
-from ..trainer.run_folder import RunFolder
 
 TRAINED = ("ap", "ap50")  # what is drawn by resampled images
 TOLERANCE = 2e-6  # of `trials.csv`, which has six digits
@@ -54,9 +53,7 @@ def _draw_ap(
     mine: Draws, record: StudyRecord, row: Row, split: np.ndarray | None, times: int, seed: int
 ) -> np.ndarray | None:
     """Add AP and AP50, if the trainings kept their matches; gives the ids of the images that all must share."""
-    run, seeds = record.run_folder(row), record.study.training_seeds
-    folders = [run, *(run / f"seed-{number}" for number in seeds[1:])]
-    files = [RunFolder(folder).matches for folder in folders]
+    files = [run.matches for run in record.study.runs_of(record.run_folder(row)).values()]
     gone = [path for path in files if not path.is_file()]
     if gone:
         mine.remarks.append("no interval of AP: its training kept no matches")

@@ -16,7 +16,6 @@ from ..search.pareto import as_losses
 from ..search.quantities import QUANTITIES
 from ..search.rows import Row, comparable
 from ..search.status import StudyRecord
-from ..trainer.run_folder import RunFolder
 
 PERMUTATIONS = 200
 MOST_CELLS = 3_000_000  # of the exact grid; beyond, so many points are drawn instead:
@@ -153,10 +152,8 @@ def _spent(record: StudyRecord) -> dict[int, tuple[int, int, float]]:
     for row in sorted(record.rows, key=lambda row: row.number):
         mine = row.state in ("complete", "stopped", "failed") and row.same_as is None and not row.reference
         if mine and GOES_ON not in row.reason:
-            run, seeds = record.run_folder(row), record.study.training_seeds
-            folders = [run, *(run / f"seed-{seed}" for seed in seeds[1:])]
             trials += 1
-            epochs += sum(len(RunFolder(folder).read_metrics()) for folder in folders)
+            epochs += sum(len(run.read_metrics()) for run in record.study.runs_of(record.run_folder(row)).values())
             hours += row.figures.get("seconds", 0.0) / 3600
         spent[row.number] = trials, epochs, hours
     return spent

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..blocks.errors import CatscaleError, InputError
 from ..trainer.data.disk import free_disk_bytes
-from ..trainer.run_folder import RunFolder
 from .rows import Row, comparable, front
 from .settings import THEIR_BASE
 from .standing import INTERRUPTED
@@ -45,13 +44,16 @@ def tidy(folder: Path, study: Study, rows: Sequence[Row]) -> None:
             or row.reason.startswith(INTERRUPTED)
         ):
             continue
-        run = RunFolder(folder / "trials" / str(row.number))
-        for path in (run.state, run.weights("best"), run.weights("last")):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-    for number in kept:
-        with suppress(OSError):  # nothing goes on from a complete trial's state
-            RunFolder(folder / "trials" / str(number)).state.unlink(missing_ok=True)
+        for run in study.runs_of(folder / "trials" / str(row.number)).values():
+            _remove(run.state, run.weights("best"), run.weights("last"))
+    for number in kept:  # nothing goes on from a complete trial's states
+        _remove(*(run.state for run in study.runs_of(folder / "trials" / str(number)).values()))
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _kept(study: Study, rows: Sequence[Row]) -> list[Row]:

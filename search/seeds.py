@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..blocks.errors import InputError
 from ..scaler.documents import parse, read_text, write_text
-from ..trainer.run_folder import RunFolder
 from .rows import Row
 from .space import BASE
 from .status import StudyRecord
@@ -67,9 +66,7 @@ def variant(reference: str, values: Mapping[str, object]) -> str:
 
 
 def _of_trial(record: StudyRecord, row: Row) -> Iterator[SeedRow]:
-    top = record.run_folder(row)
-    for folder in (top, *sorted(top.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-")))):
-        run = RunFolder(folder)
+    for run in record.study.runs_of(record.run_folder(row)).values():
         facts = run.read_facts() if run.facts.is_file() else None
         if facts is None or facts.status != "complete":
             continue

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ..blocks.errors import InputError
 from ..scaler.documents import parse, read_yaml
+from ..trainer.run_folder import RunFolder
 from .fidelity import Fidelity
 from .quantities import QUANTITIES, Direction
 from .settings import (
@@ -222,6 +223,11 @@ class Study(BaseModel):
     def training_seeds(self) -> tuple[int, ...]:
         """That each candidate is trained with."""
         return self.seeds or (self.seed,)
+
+    def runs_of(self, trial: Path) -> dict[int, RunFolder]:
+        """The run folders within a trial's, by seed: of the first seed the folder itself, of each other one inside."""
+        first, *others = self.training_seeds
+        return {first: RunFolder(trial), **{seed: RunFolder(trial / f"seed-{seed}") for seed in others}}
 
     @property
     def combinations(self) -> int | None:

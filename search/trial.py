@@ -85,8 +85,7 @@ def _attempted(task: Task, dataset: Dataset, on_figures: OnFigures, on_epoch: On
     from ..trainer.loop import train
     from ..trainer.threads import compute_threads
 
-    runs = {seed: RunFolder(task.folder) for seed in task.study.training_seeds[:1]}
-    runs |= {seed: RunFolder(task.folder / f"seed-{seed}") for seed in task.study.training_seeds[1:]}
+    runs = task.study.runs_of(task.folder)
     if "latency_ms" not in task.figures:
         threads = task.threads or compute_threads()
         protocol = SEARCHING.replace(device=task.device, threads=threads, **task.study.latency.measuring)

@@ -212,19 +212,20 @@ def test_a_journal_that_was_broken_off_is_mended(tiny: Write, tmp_path: Path) ->
 
 def test_what_a_trial_leaves_on_the_disk_follows_from_keep(tiny: Write, tmp_path: Path) -> None:
     def trained(task: Task, *_: object) -> Outcome:
-        run = RunFolder(task.folder)
-        run.path.mkdir(parents=True)
-        for path in (run.weights("best"), run.weights("last"), run.state, run.metrics):
-            path.touch()
+        for run in (RunFolder(task.folder), RunFolder(task.folder / "seed-1")):
+            run.path.mkdir(parents=True)
+            for path in (run.weights("best"), run.weights("last"), run.state, run.metrics):
+                path.touch()
         return Outcome("complete", figures={**RESULTS, "ap": 0.1 * task.number})
 
     left: dict[str, list[str]] = {}
     for keep in ("front", "best", "all", "none"):
         folder = tmp_path / keep
-        simulate(tiny(keep, trials=4, keep=keep, objectives=["ap"]), folder, outcome=trained)
+        simulate(tiny(keep, trials=4, keep=keep, objectives=["ap"], seeds=2), folder, outcome=trained)
         left[keep] = sorted(path.parent.name for path in folder.glob("trials/*/best.safetensors"))
-        assert len(list(folder.glob("trials/*/results.csv"))) == 4
-        assert len(list(folder.glob("trials/*/last.state.pt"))) == (4 if keep == "all" else 0)
+        assert left[keep] == sorted(path.parents[1].name for path in folder.glob("trials/*/seed-1/best.safetensors"))
+        assert len(list(folder.glob("trials/**/results.csv"))) == 8
+        assert len(list(folder.glob("trials/**/last.state.pt"))) == (8 if keep == "all" else 0)
     assert left == {"front": ["3"], "best": ["3"], "all": ["0", "1", "2", "3"], "none": []}
 
 
