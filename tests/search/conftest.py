@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +65,13 @@ def brief_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time each candidate for a moment only, and take whatever figure comes of it."""
     brief = Protocol(runs=5, most_runs=5, most_warm_up=3, cap_s=0.1, widest_interval=100.0)
     monkeypatch.setattr("catscale.scaler.latency.architectures.SEARCHING", brief)
+
+
+@pytest.fixture(scope="module")
+def quick_latency() -> Iterator[None]:
+    """Measure latency in an instant: for tests that read no figure of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("catscale.scaler.latency.architectures.ATTEMPTS", 1)
+        quick = Protocol(least_warm_up=1, most_warm_up=2, runs=5, cap_s=0.1)
+        patch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
+        yield

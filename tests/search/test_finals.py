@@ -7,14 +7,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from catscale.blocks.errors import InputError
-from catscale.scaler.latency.protocol import Protocol
 from catscale.scaler.zoo import load
 from catscale.search.finalists import finalists, other_seeds, repeat
 from catscale.search.finals import finals_data, train_in_full
@@ -30,16 +28,9 @@ from catscale.trainer.data.sources import open_dataset
 
 from .conftest import TINY, relabel
 
+pytestmark = pytest.mark.usefixtures("quick_latency")
+
 NEW = {"trials": 2, "space": {"width": {"choices": [0.25, 0.5]}}, "objectives": ["ap", "params"]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_latency() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("catscale.scaler.latency.architectures.ATTEMPTS", 1)
-        quick = Protocol(least_warm_up=1, most_warm_up=2, runs=5, cap_s=0.1)
-        patch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
-        yield
 
 
 @pytest.fixture(scope="module")

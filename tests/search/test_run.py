@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from catscale.blocks.errors import CatscaleError, InputError
-from catscale.scaler.latency.protocol import Protocol
 from catscale.scaler.latency.results import read_results
 from catscale.scaler.zoo import load
 from catscale.search.rows import Row, front, read_rows
@@ -24,6 +23,8 @@ from catscale.search.status import read_study, status
 from catscale.search.study import Study, load_study
 from catscale.search.trial import latency_file
 from catscale.trainer.data.shapes import make_shapes
+
+pytestmark = pytest.mark.usefixtures("quick_latency")
 
 STUDY: dict[str, Any] = {
     "name": "tiny",
@@ -47,15 +48,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_shapes(folder / "data", train=8, val=4, test=0, size_px=64)
     (folder / "base.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.25}\n")
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_latency() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("catscale.scaler.latency.architectures.ATTEMPTS", 1)
-        quick = Protocol(least_warm_up=1, most_warm_up=2, runs=5, cap_s=0.1)
-        patch.setattr("catscale.scaler.latency.architectures.SEARCHING", quick)
-        yield
 
 
 def written(place: Path, name: str, **changes: Any) -> Path:
