@@ -15,8 +15,8 @@ from ..scaler.official.checkpoints import from_official, to_official
 from ..scaler.official.exporting import form_named
 from ..scaler.official.importing import import_document
 from ..scaler.official.keys import unwrapped
-from ..scaler.official.layouts import classes_in, layout_of
-from ..scaler.official.recognising import models_like
+from ..scaler.official.layouts import classes_in
+from ..scaler.official.recognising import layout_for, models_like
 from ..scaler.official.text import official_yaml
 from ..scaler.official.unpickling import Checkpoint, read_checkpoint
 from ..scaler.zoo import load
@@ -114,7 +114,7 @@ def _with_heads_of(
     if architecture.implicit and not any(key.endswith(".implicit") for key in checkpoint.tensors):
         architecture = architecture.replace(implicit=False)
         notes.append("it has no implicit vectors, and the run folder's architecture has none")
-    layout = layout_of(checkpoint.tensors, architecture, where)
+    layout = layout_for(checkpoint.tensors, architecture, where)
     classes = classes_in(checkpoint.tensors, layout.slots, architecture) or architecture.classes
     if classes != architecture.classes:
         architecture = architecture.replace(classes=classes)

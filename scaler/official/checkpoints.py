@@ -17,8 +17,8 @@ from ..architecture import Architecture
 from . import exporting
 from .importing import Slot
 from .keys import fused_keys, is_fused, keys_of, mapped_keys, mismatches, own_shapes, surplus, unwrapped
-from .layouts import Layout, layout_of
-from .recognising import models_like
+from .layouts import Layout
+from .recognising import layout_for, whose
 
 
 def from_official(
@@ -40,7 +40,7 @@ def from_official(
             they may be.
     """
     tensors = unwrapped(tensors)
-    layout = layout_of(tensors, architecture, where) if slots is None else Layout(tuple(slots))
+    layout = layout_for(tensors, architecture, where) if slots is None else Layout(tuple(slots))
     own = own_shapes(architecture)
     mapped = mapped_keys(tensors, layout.slots, architecture, own)
     _compare(tensors, mapped, own, where)
@@ -62,11 +62,9 @@ def _compare(
     if not wrong and not more:
         return
     key, what = wrong[0] if wrong else (more[0], "is not in it")
-    alike = " or ".join(f"{each.name} for {each.classes} classes" for each in models_like(tensors))
-    whose = f"they seem to be of {alike}" if alike else "name the architecture that they were trained with"
     raise InputError(
         f"{where}: weights of another architecture: {key} {what}; {len(mapped) - len(wrong)} of {len(mapped)} tensors "
-        f"match; {whose}"
+        f"match; {whose(tensors)}"
     )
 
 

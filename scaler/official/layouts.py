@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...blocks.errors import InputError
+from ...blocks.heads import HEAD_WORDS
 from ...blocks.levels import Predict
 from ..architecture import Architecture
 from . import exporting, yolox
@@ -28,14 +30,17 @@ class Layout:
     notes: tuple[str, ...] = ()  # what importing cannot carry over
 
 
-def layout_of(keys: Collection[str], architecture: Architecture, where: str = "checkpoint") -> Layout:
+def layout_of(keys: Collection[str], architecture: Architecture) -> Layout:
     """The layout that a checkpoint's keys are in, as an architecture fills it.
 
     Raises:
-        InputError: the architecture has no form in that layout.
+        InputError: the architecture has no form in that layout; the first key that shows it is named.
     """
-    if any(key.startswith(yolox.PREFIXES) for key in keys):
-        return Layout(yolox.slots(architecture, where), yolox.adapted, yolox.NOTES)
+    if first := next((key for key in keys if key.startswith(yolox.PREFIXES)), None):
+        return Layout(yolox.slots(architecture, first), yolox.adapted, yolox.NOTES)
+    if not architecture.head.anchored:
+        head = HEAD_WORDS[type(architecture.head)]
+        raise InputError(f"{next(iter(keys), 'no key')} is in no layout of a detector with the head {head}")
     by_node = _a_row_for_each_node(architecture)
     if by_node and f"{by_node[-1].prefix}.weight" in keys:
         return Layout(by_node)

@@ -10,9 +10,27 @@ from ...blocks.ops import Conv, RepConv
 from ..architecture import Architecture
 from ..zoo import load, names
 from .keys import is_fused, mapped_keys, mismatches, own_shapes, surplus
-from .layouts import classes_in, layout_of
+from .layouts import Layout, classes_in, layout_of
 
 SUMMED = 2  # convolutions of a RepConv that is not folded
+
+
+def layout_for(tensors: Mapping[str, Tensor], architecture: Architecture, where: str) -> Layout:
+    """The layout that a checkpoint is in, as the architecture fills it that it is said to be of.
+
+    Raises:
+        InputError: it does not; the message says whose weights they seem to be.
+    """
+    try:
+        return layout_of(tensors, architecture)
+    except InputError as error:
+        raise InputError(f"{where}: weights of another architecture: {error}; {whose(tensors)}") from error
+
+
+def whose(tensors: Mapping[str, Tensor]) -> str:
+    """How to go on with weights that do not fit: the models that they do fit, or a request for one."""
+    alike = " or ".join(f"{each.name} for {each.classes} classes" for each in models_like(tensors))
+    return f"they seem to be of {alike}" if alike else "name the architecture that they were trained with"
 
 
 def models_like(tensors: Mapping[str, Tensor]) -> tuple[Architecture, ...]:

@@ -49,8 +49,12 @@ BRANCHES = {"cls": "cls_convs", "box": "reg_convs"}
 PREDICTIONS = {"cls.out": "cls_preds", "box.out": "reg_preds", "box.obj": "obj_preds"}
 
 
-def slots(architecture: Architecture, where: str) -> tuple[Slot, ...]:
+def slots(architecture: Architecture, key: str) -> tuple[Slot, ...]:
     """The places of an architecture's weights.
+
+    Args:
+        architecture: one with the nodes and the head of the zoo's models.
+        key: that a message names as one of this layout.
 
     Raises:
         InputError: it has a node, or a head, that YOLOX's files have no place for.
@@ -61,13 +65,13 @@ def slots(architecture: Architecture, where: str) -> tuple[Slot, ...]:
         if node.name in weighted:
             parts = _parts(node.built)
             if node.name not in NODES or parts is None:
-                raise _no_place(where, architecture, f"node {node.name}")
+                raise _no_place(key, architecture, f"node {node.name}")
             found += [
                 Slot(f"{NODES[node.name]}.{theirs}".rstrip("."), f"{node.name}.{ours}".rstrip("."))
                 for theirs, ours in parts.items()
             ]
     if not isinstance(architecture.head, DecoupledHead):
-        raise _no_place(where, architecture, "the head")
+        raise _no_place(key, architecture, "the head")
     for level, lead in enumerate(architecture.graph().lead):
         found.append(Slot(f"head.stems.{level}", f"{lead}.stem"))
         found += [
@@ -98,8 +102,5 @@ def _parts(block: Block) -> dict[str, str] | None:
             return None
 
 
-def _no_place(where: str, architecture: Architecture, what: str) -> InputError:
-    return InputError(
-        f"{where}: weights of another architecture: they are in YOLOX's layout, which has no place for {what} of "
-        f"{architecture.name}; name a YOLOX, such as yolox-s"
-    )
+def _no_place(key: str, architecture: Architecture, what: str) -> InputError:
+    return InputError(f"{key} is in YOLOX's layout, which has no place for {what} of {architecture.name}")

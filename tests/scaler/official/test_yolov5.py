@@ -196,6 +196,11 @@ def test_weights_of_another_size_are_told_whose_they_are(read_by_rows: Any, tmp_
         InputError, match=r"a plain state dict does not say its architecture; it seems to be --arch yolov5-n$"
     ):
         import_weights(tmp_path / "file.pt", tmp_path / "run")
+    with pytest.raises(
+        InputError,
+        match=r"model\.0\.conv\.weight is in no layout of .* head decoupled; they seem to be of yolov5-n for 3",
+    ):
+        import_weights(tmp_path / "file.pt", tmp_path / "run", "yolox-s")
     torch.save({**weights, "model.24.anchors": torch.zeros(3, 3, 2)}, tmp_path / "file.pt")
     with pytest.raises(InputError, match=r"file\.pt: its anchors are no widths and heights above zero"):
         import_weights(tmp_path / "file.pt", tmp_path / "run", "yolov5-n")
