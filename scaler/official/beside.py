@@ -22,7 +22,7 @@ def disagreements(checkpoint: Checkpoint, architecture: Architecture) -> tuple[s
         found.append(f"its activation is {theirs}, that of {architecture.name} is {ours}")
     pixels, cells = _buffer(checkpoint, ".anchor_grid"), _buffer(checkpoint, ".anchors")
     strides = checkpoint.strides
-    if pixels is not None and cells is not None and pixels.numel() == cells.numel() > 0:
+    if pixels is not None and cells is not None and cells.ndim == 3 and pixels.numel() == cells.numel() > 0:
         strides = strides or tuple((pixels.view_as(cells) / cells).mean((1, 2)).tolist())
     if strides is not None and not _close(strides, architecture.strides):
         words = ", ".join(f"{stride:g}" for stride in strides)
@@ -48,7 +48,7 @@ def own_anchors(
         return None
     wanted = torch.tensor(architecture.anchors)  # (levels, anchors, 2)
     pixels, cells = _buffer(checkpoint, ".anchor_grid"), _buffer(checkpoint, ".anchors")
-    if pixels is None and cells is not None and len(cells) == len(wanted):
+    if pixels is None and cells is not None and cells.shape == wanted.shape:
         pixels = cells * torch.tensor(architecture.strides).view(-1, 1, 1)
     if pixels is None or pixels.numel() != wanted.numel():
         return None

@@ -70,7 +70,7 @@ def classes_in(tensors: Mapping[str, Tensor], slots: Iterable[Slot], architectur
     ops: dict[str, Any] = {layer.name: layer.op for layer in graph.layers}
     for slot in slots:
         op, weight = ops[slot.layer], tensors.get(f"{slot.prefix}.weight")
-        if weight is None:
+        if weight is None or not weight.ndim:
             continue
         if isinstance(op, Predict):
             classes, rest = divmod(len(weight), op.rows)

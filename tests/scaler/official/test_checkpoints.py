@@ -23,6 +23,8 @@ from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
 from torch import Tensor
 
+from .plain_layers import folded
+
 # Keys of the released checkpoints: unfused training configuration, fused deploy configuration.
 KEYS = {
     "yolov7-tiny": (344, 118),
@@ -50,19 +52,6 @@ def narrow(model: str) -> Architecture:
 
 def images(architecture: Architecture) -> Tensor:
     return torch.rand(2, 3, *(2 * [2 * architecture.strides[-1]]), generator=torch.Generator().manual_seed(1))
-
-
-def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convolutions with their batch norms folded in, by the released models' formula; everything else as it was."""
-    fused = {key: value for key, value in weights.items() if ".bn." not in key}
-    for key in list(fused):
-        if key.endswith(".conv.weight"):
-            norm = {part: weights[f"{key[:-11]}bn.{part}"].double() for part in ("weight", "bias", "running_mean")}
-            spread = (weights[f"{key[:-11]}bn.running_var"].double() + 1e-3).sqrt()
-            gain = norm["weight"] / spread
-            fused[key] = (weights[key].double() * gain.reshape(-1, 1, 1, 1)).float()
-            fused[f"{key[:-6]}bias"] = (norm["bias"] - norm["running_mean"] * gain).float()
-    return fused
 
 
 def grouped() -> Architecture:

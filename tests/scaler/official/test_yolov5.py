@@ -15,6 +15,7 @@ from catscale.trainer.run_folder import load_run
 from torch import Tensor, nn
 
 from .pickled import pickled_model
+from .plain_layers import folded
 
 BODY = """\
 backbone:
@@ -128,18 +129,6 @@ def test_a_plain_state_dict_is_taken_with_all_its_keys(model: str, read_by_rows:
             assert {name: value.shape for name, value in state.items()} == expected
 
 
-def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convolutions with their batch norms folded in, by the released models' formula; everything else as it was."""
-    fused = {key: value for key, value in weights.items() if ".bn." not in key}
-    for key in list(fused):
-        if key.endswith(".conv.weight"):
-            norm = {part: weights[f"{key[:-11]}bn.{part}"].double() for part in ("weight", "bias", "running_mean")}
-            gain = norm["weight"] / (weights[f"{key[:-11]}bn.running_var"].double() + 1e-3).sqrt()
-            fused[key] = (weights[key].double() * gain.reshape(-1, 1, 1, 1)).float()
-            fused[f"{key[:-6]}bias"] = (norm["bias"] - norm["running_mean"] * gain).float()
-    return fused
-
-
 @pytest.mark.parametrize("form", ["unfused", "fused"])
 @pytest.mark.parametrize("model", NARROW)
 def test_the_raw_maps_are_those_of_the_facts(model: str, form: str, read_by_rows: Any, tmp_path: Path) -> None:
@@ -203,6 +192,12 @@ def test_weights_of_another_size_are_told_whose_they_are(read_by_rows: Any, tmp_
         import_weights(tmp_path / "file.pt", tmp_path / "run", "yolox-s")
     torch.save({**weights, "model.24.anchors": torch.zeros(3, 3, 2)}, tmp_path / "file.pt")
     with pytest.raises(InputError, match=r"file\.pt: its anchors are no widths and heights above zero"):
+        import_weights(tmp_path / "file.pt", tmp_path / "run", "yolov5-n")
+    torch.save(
+        {**weights, "model.24.anchors": torch.tensor(1.0), "model.24.m.0.weight": torch.tensor(1.0)},
+        tmp_path / "file.pt",
+    )
+    with pytest.raises(InputError, match=r"model\.24\.m\.0\.weight has shape \(\) instead of \(24, 64, 1, 1\)"):
         import_weights(tmp_path / "file.pt", tmp_path / "run", "yolov5-n")
     del weights["model.9.cv2.bn.weight"]
     torch.save(weights, tmp_path / "file.pt")

@@ -14,7 +14,7 @@ from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
 from torch import Tensor
 
-from .plain_layers import Weights
+from .plain_layers import Weights, folded
 
 FACTS = {  # of the released models: keys of a checkpoint, parameters
     "yolox-s": (462, 8_968_255), "yolox-m": (606, 25_326_495),
@@ -110,15 +110,9 @@ def test_raw_maps_are_those_of_the_facts_for_images_in_rgb_from_0_to_1(cli: Any,
 
 def test_a_folded_checkpoint_gives_the_same_maps(tmp_path: Path) -> None:
     arch, weights, rgb, maps = narrow(tmp_path)
-    fused: dict[str, Tensor] = {key: value for key, value in weights.items() if ".bn." not in key}
-    for key in [key for key in fused if key.endswith(".conv.weight")]:
-        norm = {part: weights[f"{key[:-11]}bn.{part}"].double() for part in ("weight", "bias", "running_mean")}
-        gain = norm["weight"] / (weights[f"{key[:-11]}bn.running_var"].double() + 1e-3).sqrt()
-        fused[key] = (weights[key].double() * gain.reshape(-1, 1, 1, 1)).float()
-        fused[f"{key[:-6]}bias"] = (norm["bias"] - norm["running_mean"] * gain).float()
     architecture = catscale.load(arch).replace(classes=3)
     model = catscale.build(architecture).eval()
-    model.load_state_dict(from_official(fused, architecture))
+    model.load_state_dict(from_official(folded(weights), architecture))
     with torch.no_grad():
         ours = model(rgb)["lead"]
     for found, expected in zip(ours, maps, strict=True):
