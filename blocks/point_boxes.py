@@ -1,5 +1,6 @@
 """Boxes decoded from the raw maps of heads without anchors, one for each cell; and how such heads start."""
 
+from collections.abc import Iterable
 from math import log
 
 import torch
@@ -22,18 +23,32 @@ class PointDetectLayer(nn.Module):
         self.levels = op.levels
 
     def forward(self, *maps: Tensor) -> Tensor:
-        boxes = []
-        for raw, level in zip(maps, self.levels, strict=True):
-            logits = raw.float().flatten(0, 1)  # half precision would quantise a coordinate above 1024 to whole pixels
-            match level:
-                case AnchorFree():
-                    box = anchor_free_boxes(logits, level.stride)
-                case Distribution():
-                    box = distribution_boxes(logits, level.stride, level.bins)
-                case _:
-                    raise TypeError(f"{level} has anchors")
-            boxes.append(box.flatten(1, 2))
-        return torch.cat(boxes, 1)
+        strides = [level.stride for level in self.levels]
+        match self.levels[0]:
+            case AnchorFree():
+                return decode_anchor_free(maps, strides)
+            case Distribution(bins=bins):
+                return decode_distributions(maps, strides, bins)
+            case level:
+                raise TypeError(f"{level} has anchors")
+
+
+def decode_anchor_free(maps: Iterable[Tensor], strides: Iterable[int]) -> Tensor:
+    """Boxes (B, N, 5 + classes) of the raw maps (B, 1, H, W, 5 + classes) of each level, in float32."""
+    boxes = [  # half precision would quantise a coordinate above 1024 to whole pixels
+        anchor_free_boxes(raw.float().flatten(0, 1), stride).flatten(1, 2)
+        for raw, stride in zip(maps, strides, strict=True)
+    ]
+    return torch.cat(boxes, 1)
+
+
+def decode_distributions(maps: Iterable[Tensor], strides: Iterable[int], bins: int) -> Tensor:
+    """Boxes (B, N, 5 + classes) of the raw maps (B, 1, H, W, 4 bins + classes) of each level, in float32."""
+    boxes = [  # half precision would quantise a coordinate above 1024 to whole pixels
+        distribution_boxes(raw.float().flatten(0, 1), stride, bins).flatten(1, 2)
+        for raw, stride in zip(maps, strides, strict=True)
+    ]
+    return torch.cat(boxes, 1)
 
 
 def anchor_free_boxes(logits: Tensor, stride: int) -> Tensor:
@@ -41,7 +56,7 @@ def anchor_free_boxes(logits: Tensor, stride: int) -> Tensor:
 
     The centre is (t + g) x stride, g the cell's corner in cells, the size exp(t) x stride. Source: YOLOX, as released.
     """
-    centre = (logits[..., :2] + _corners(logits)) * stride
+    centre = (logits[..., :2] + corners(logits)) * stride
     return torch.cat((centre, logits[..., 2:4].exp() * stride, logits[..., 4:].sigmoid()), -1)
 
 
@@ -55,12 +70,12 @@ def distribution_boxes(logits: Tensor, stride: int, bins: int) -> Tensor:
     cells = torch.arange(bins, device=logits.device, dtype=logits.dtype)
     distance = (sides.softmax(-1) * cells).sum(-1)
     before, after = distance[..., :2], distance[..., 2:]
-    middle = _corners(logits) + 0.5
+    middle = corners(logits) + 0.5
     box = torch.cat((middle + (after - before) / 2, before + after), -1) * stride
     return torch.cat((box, torch.ones_like(box[..., :1]), classes.sigmoid()), -1)
 
 
-def _corners(logits: Tensor) -> Tensor:
+def corners(logits: Tensor) -> Tensor:
     """(H, W, 2) of x, y: each cell's corner, in cells."""
     height, width = logits.shape[1:3]
     rows = torch.arange(height, device=logits.device, dtype=logits.dtype)

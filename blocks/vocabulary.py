@@ -20,12 +20,14 @@ from .pyramid import Pools, Spp, SppCspc, SppTiny, TopDown
 from .rep_csp import CspRepPan, CspRepStage
 from .residual import Chain, DarkBlock, ResBlock
 from .roles import Block
+from .separable import SeparableConv
 from .stems import StemBlock
 from .transitions import DownC, Pool, PoolConv, StridedConv
 
 BLOCKS: dict[str, type[Block]] = {
     "conv": ConvNode,
     "rep_conv": RepConvNode,
+    "separable_conv": SeparableConv,
     "conv_stack": ConvStack,
     "stem_block": StemBlock,
     "reorg": ReOrg,

@@ -9,10 +9,9 @@ from ..blocks.errors import InputError
 from ..blocks.heads import HEADS
 from .architecture import Architecture
 from .documents import write_text
-from .explain import DEEPENING, remarks
-from .explain import explain as explained
+from .explain import remarks
 from .fit import STRATEGIES
-from .scale_report import fit_json, fitted_steps, print_explanations, print_fit
+from .scale_report import explained, fit_json, fitted_steps, print_explanations, print_fit
 from .scaling import steps
 from .terminal import JsonOption, err, out, print_json, print_table
 from .zoo import load
@@ -57,7 +56,7 @@ StrategyOption = Annotated[
     str | None, typer.Option(help=f"What --fit solves for: {', '.join(STRATEGIES)}.  [default: compound]")
 ]
 ExplainOption = Annotated[
-    bool, typer.Option("--explain", help="Show what each concatenation gained, and the widths that it governed.")
+    bool, typer.Option("--explain", help="Show what each concatenation gained, and what became of widths.")
 ]
 
 FormOption = Annotated[str | None, typer.Option(help="With --extend: parallel, grouped or shuffled.")]
@@ -150,7 +149,7 @@ def scale(
     scaled = done[-1].after if done else base
     scaled = scaled.replace(name=name or (output.stem if output else scaled.name))
     text = _official(scaled, official_form or "train") if official else ""
-    explanations = [explained(step) for step in done if step.scaling in DEEPENING] if explain else []
+    explanations = explained(done) if explain else ()
     for remark in remarks(done):
         err.print(remark)
     if output:

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from ..blocks.graph import Graph
+from ..blocks.heads import HEAD_WORDS, Head
 from ..blocks.ops import Concat, Conv, GroupConcat, Image, RepConv
-from ..blocks.roles import Role, fields_with
+from ..blocks.roles import Block, Role, fields_with
 from ..blocks.vocabulary import WORDS, Transition
-from .architecture import Architecture, Node
+from .architecture import DETECT, Architecture
 from .block_scaling import each
 from .ratios import concatenated_widths, concatenation_ratios, governing_blocks, power
 from .scaling import Step, depth, steps
@@ -25,8 +26,8 @@ DEEPENING = ("compound", "depth")  # the scalings that change what is concatenat
 class Widened:
     """A width outside computational blocks, before and after."""
 
-    node: str
-    kind: str  # the block's word in an architecture file
+    node: str  # or `detect`, the head
+    kind: str  # the block's, or the head's, word in an architecture file
     before: int
     after: int
 
@@ -111,7 +112,12 @@ def explain(step: Step) -> Explanation:
         for old, new in sorted(
             zip(base.nodes, step.after.nodes, strict=True), key=lambda pair: not isinstance(pair[0].block, Transition)
         )
-        for widened in _widened(old, new)
+        for widened in _widened(old.name, WORDS[type(old.block)], old.block, new.block)
+    ]
+    head = base.head
+    pairs += [
+        (governing[base.heads[0]], widened)
+        for widened in _widened(DETECT, HEAD_WORDS[type(head)], head, step.after.head)
     ]
     gains = tuple(
         Gain(
@@ -165,11 +171,11 @@ def _unweighted(graph: Graph) -> set[str]:
     return found
 
 
-def _widened(old: Node, new: Node) -> Iterator[Widened]:
-    for name in fields_with(type(old.block), Role.OUTSIDE):
-        before, after = getattr(old.block, name), getattr(new.block, name)
+def _widened(name: str, word: str, old: Block | Head, new: Block | Head) -> Iterator[Widened]:
+    for field in fields_with(type(old), Role.OUTSIDE):
+        before, after = getattr(old, field), getattr(new, field)
         if before is not None:
-            yield Widened(old.name, WORDS[type(old.block)], before, after)
+            yield Widened(name, word, before, after)
 
 
 def remarks(done: tuple[Step, ...]) -> Iterator[str]:

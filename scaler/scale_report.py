@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..blocks.errors import InputError
 from .architecture import Architecture
-from .explain import Explanation
+from .explain import DEEPENING, Explanation, explain
+from .explain_widths import WIDENING, Widths, explain_widths
 from .fit import STRATEGIES, Fit, Measure, Variant, fit
 from .scaling import SETTINGS, Step, steps
 from .targets import LATENCY, parse_targets, shown
@@ -123,30 +124,52 @@ def print_fit(found: Fit) -> None:
         err.print("its steps are coarse; --strategy compound-width has finer ones")
 
 
-def print_explanations(explanations: Sequence[Explanation]) -> None:
-    """A row for each width that a concatenation governed, and the ratios that are no longer the base's."""
+def explained(done: Sequence[Step]) -> tuple[Explanation | Widths, ...]:
+    """The steps that have something to explain, explained."""
+    return tuple(
+        explain(step) if step.scaling in DEEPENING else explain_widths(step)
+        for step in done
+        if step.scaling in (*DEEPENING, *WIDENING)
+    )
+
+
+def print_explanations(explanations: Sequence[Explanation | Widths]) -> None:
+    """A row for each width that a concatenation governed, or a factor was applied to, and what came of it."""
     if not explanations:
-        err.print("nothing to explain: only compound and depth change what is concatenated")
+        err.print("nothing to explain: only compound, depth, width and head change widths or what is concatenated")
     for explanation in explanations:
-        rows: list[tuple[Any, ...]] = []
-        for gain in explanation.gains:
-            block = (
-                gain.block,
-                gain.before,
-                gain.after,
-                str(gain.r),
-                f"{float(gain.r):.4g}",
-                f"{float(gain.factor):.4g}",
-            )
-            widened = [(to.node, to.kind, to.before, to.after) for to in gain.widened] or [("", "", None, None)]
-            rows += [(*(block if first == 0 else ("",) * 6), *to) for first, to in enumerate(widened)]
-        columns = ("block", "concat", "new concat", "r", "decimal", "width x", "governs", "kind", "width", "new width")
-        print_table(f"{explanation.scaling} {explanation.value}: what each concatenation gained", columns, rows)
-        out.print()
-        if explanation.deviations:
-            rows = [(d.layer, str(d.wanted), str(d.got), float(d.got / d.wanted)) for d in explanation.deviations]
-            columns = ("transition layer", "in : out wanted", "got", "got / wanted")
-            print_table("Ratios that are not the base's", columns, rows)
+        if isinstance(explanation, Widths):
+            _print_widths(explanation)
         else:
-            out.print("Every transition layer has the base's ratio of in- to out-channels.")
+            _print_gains(explanation)
         out.print()
+
+
+def _print_widths(explanation: Widths) -> None:
+    rows = [(w.place, w.kind, w.field, w.before, w.exact, w.after) for w in explanation.widths]
+    what = f"widths, rounded up to multiples of {explanation.divisor}"
+    if explanation.scaling == "head":
+        what = "its own widths"
+    if rows:
+        columns = ("node", "kind", "field", "width", "exact", "new width")
+        print_table(f"{explanation.scaling} {explanation.value}: {what}", columns, rows)
+    if not explanation.head_is_wide:
+        out.print(f"The head, {explanation.head}, has no width of its own: it is as wide as what it reads.")
+
+
+def _print_gains(explanation: Explanation) -> None:
+    """A row for each width that a concatenation governed, and the ratios that are no longer the base's."""
+    rows: list[tuple[Any, ...]] = []
+    for gain in explanation.gains:
+        block = (gain.block, gain.before, gain.after, str(gain.r), f"{float(gain.r):.4g}", f"{float(gain.factor):.4g}")
+        widened = [(to.node, to.kind, to.before, to.after) for to in gain.widened] or [("", "", None, None)]
+        rows += [(*(block if first == 0 else ("",) * 6), *to) for first, to in enumerate(widened)]
+    columns = ("block", "concat", "new concat", "r", "decimal", "width x", "governs", "kind", "width", "new width")
+    print_table(f"{explanation.scaling} {explanation.value}: what each concatenation gained", columns, rows)
+    out.print()
+    if explanation.deviations:
+        rows = [(d.layer, str(d.wanted), str(d.got), float(d.got / d.wanted)) for d in explanation.deviations]
+        columns = ("transition layer", "in : out wanted", "got", "got / wanted")
+        print_table("Ratios that are not the base's", columns, rows)
+    else:
+        out.print("Every transition layer has the base's ratio of in- to out-channels.")

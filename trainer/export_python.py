@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, fx, nn
 
-from ..blocks import modules
+from ..blocks import modules, point_boxes
 from ..blocks.errors import CatscaleError
+from ..blocks.levels import Distribution
 from ..scaler.documents import write_text, written
 from .export import Check, ExportSettings, Made, Runner
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CODE, WEIGHTS = "model.py", "model.safetensors"
+DECODERS = (modules.DetectLayer, point_boxes.PointDetectLayer)
 
 _TEMPLATE = '''\
 """{architecture}: a detector of {count}, written by catscale {catscale}. It needs torch and nothing else.
@@ -44,10 +47,8 @@ from torch import Tensor, nn
 
 NAMES = {names}
 STRIDES = {strides}
-ANCHORS = {anchors}  # width, height in pixels, of each level
 SIZE_PX, CONF, IOU, MAX_DET = {size_px}, {conf}, {iou}, {max_det}  # meant for this detector
-Anchors = tuple[tuple[int, int], ...]
-
+{constants}
 
 {functions}
 
@@ -56,7 +57,7 @@ class Detect(nn.Module):
     """Raw maps of all levels to boxes."""
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return decode(maps, ANCHORS, STRIDES)
+        return {decoding}
 
 
 class Detector(nn.Module):
@@ -130,7 +131,7 @@ def write_python(
 def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
     """The text of `model.py` for a deploy model."""
     graph = _Plain().trace(model)
-    decoder: modules.DetectLayer | None = None
+    decoder: nn.Module | None = None
     layers: list[str] = []
     for call in list(graph.nodes):
         if call.op == "call_module":
@@ -139,14 +140,14 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
                 call.replace_all_uses_with(call.args[0])
                 graph.erase_node(call)
                 continue
-            if isinstance(layer, modules.DetectLayer):
+            if isinstance(layer, DECODERS):
                 decoder = layer
             made = "Detect()" if layer is decoder else f"nn.{layer!r}"
             layers.append(f"        self._put({call.target!r}, {made})")
-    assert decoder is not None
+    decoding = _decoding(decoder)
     printed = graph.python_code("self")
     forward = printed.src.strip().replace("forward(self, images)", "forward(self, images: Tensor) -> Tensor")
-    functions = [modules.boxes_from_sigmoids, modules.decode]
+    functions = list(decoding.functions)
     for name, value in printed.globals.items():
         if inspect.isfunction(value) and value.__module__.startswith(modules.__name__.split(".")[0]):
             forward = forward.replace(name, value.__name__)
@@ -159,19 +160,58 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
         architecture=name,
         count=f"{count} class{'es' * (count > 1)}",
         names=repr(tuple(facts["names"])),
-        strides=repr(tuple(stride for _, stride in decoder.levels)),
-        anchors=repr(tuple(anchors for anchors, _ in decoder.levels)),
+        strides=repr(decoding.strides),
+        constants=decoding.constants,
+        decoding=decoding.call,
         functions="\n\n".join(dedent(inspect.getsource(function)) for function in functions).rstrip(),
         layers="\n".join(layers),
         forward="\n".join(f"    {line}" if line.strip() else "" for line in forward.splitlines()),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """How the generated file decodes boxes."""
+
+    strides: tuple[int, ...]
+    constants: str  # lines that the call and the functions need
+    call: str
+    functions: "tuple[Callable[..., Tensor], ...]"  # that the call needs
+
+
+def _decoding(layer: nn.Module | None) -> _Decoding:
+    if isinstance(layer, modules.DetectLayer):
+        anchors = tuple(anchors for anchors, _ in layer.levels)
+        return _Decoding(
+            tuple(stride for _, stride in layer.levels),
+            f"Anchors = tuple[tuple[int, int], ...]\nANCHORS = {anchors!r}  # width, height in pixels, of each level\n",
+            "decode(maps, ANCHORS, STRIDES)",
+            (modules.boxes_from_sigmoids, modules.decode),
+        )
+    assert isinstance(layer, point_boxes.PointDetectLayer)
+    strides = tuple(level.stride for level in layer.levels)
+    match layer.levels[0]:
+        case Distribution(bins=bins):
+            return _Decoding(
+                strides,
+                f"BINS = {bins}  # of each side of a box\n",
+                "decode_distributions(maps, STRIDES, BINS)",
+                (point_boxes.corners, point_boxes.distribution_boxes, point_boxes.decode_distributions),
+            )
+        case _:
+            return _Decoding(
+                strides,
+                "",
+                "decode_anchor_free(maps, STRIDES)",
+                (point_boxes.corners, point_boxes.anchor_free_boxes, point_boxes.decode_anchor_free),
+            )
+
+
 class _Plain(fx.Tracer):
     """Takes our layers apart into torch's own; the decoding stays whole, as its loop over levels is code of its own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, modules.DetectLayer) or m.__module__.startswith("torch.nn")
+        return isinstance(m, DECODERS) or m.__module__.startswith("torch.nn")
 
 
 def _run(place: Path, inputs: list[Tensor]) -> list[Made]:

@@ -11,14 +11,16 @@ from typing import Any
 import catscale
 import pytest
 from catscale.blocks.elan import Elan
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.explain import Explanation, explain, remarks
+from catscale.scaler.explain_widths import explain_widths
 from catscale.scaler.scaling import steps
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def explained(base: str, **scalings: Any) -> Explanation:
-    (step,) = steps(catscale.load(base), scalings)
+def explained(base: str | Architecture, **scalings: Any) -> Explanation:
+    (step,) = steps(catscale.load(base) if isinstance(base, str) else base, scalings)
     return explain(step)
 
 
@@ -124,6 +126,36 @@ def test_a_factor_that_changes_nothing_is_remarked(base: str, scalings: dict[str
     assert all(remark.startswith(words) for remark, words in zip(found, said, strict=True))
 
 
+def test_a_heads_width_follows_the_finest_levels_block() -> None:
+    """A stage of 2 stems and 2 taps, then of 2 and 3: the head is widened by 5 / 4, as the block that it follows."""
+    explanation = explained(catscale.load("yolov7-x-light").scale(head={"decoupled": {"width": 128}}), compound=1.5)
+    (gain,) = (gain for gain in explanation.gains if any(to.node == "detect" for to in gain.widened))
+    (of_head,) = (to for to in gain.widened if to.node == "detect")
+    assert gain.r == Fraction(5, 4)
+    assert gain.block.startswith("neck.p3.")
+    assert (of_head.kind, of_head.before, of_head.after) == ("decoupled", 128, 160)
+
+
+def test_a_width_factor_is_explained_for_every_width_and_the_heads() -> None:
+    (step,) = steps(catscale.load("yolox-s"), {"width": 0.3, "divisor": 16})
+    found = {(to.place, to.field): (to.before, to.exact, to.after) for to in explain_widths(step).widths}
+    assert found["detect", "width"] == (128, 38.4, 48)
+    assert len(found) == sum(hasattr(node.block, "out") for node in step.before.nodes) + 1
+    (part,) = steps(catscale.load("yolox-s"), {"width": {"detect": 0.5}})
+    assert [(width.place, width.after) for width in explain_widths(part).widths] == [("detect", 64)]
+
+
+def test_a_head_without_a_width_says_so() -> None:
+    """Of the kinds, YOLOX's alone has one; another neck gives it that of what its finest level reads."""
+    (gained,) = steps(catscale.load("yolov5-s"), {"head": "decoupled"})
+    (width,) = explain_widths(gained).widths
+    assert (width.place, width.before, width.exact, width.after) == ("detect", None, None, 128)
+    for base, scalings in (("pp-yoloe-s", {"width": 0.5}), ("yolox-s", {"head": "et"}), ("yolov5-s", {"width": 2})):
+        (step,) = steps(catscale.load(base), scalings)
+        explanation = explain_widths(step)
+        assert (explanation.head_is_wide, [to for to in explanation.widths if to.place == "detect"]) == (False, [])
+
+
 def test_explain_from_the_command_line(cli: CommandLine) -> None:
     told = json.loads(cli("scale", "yolov7-w6", "--compound", 1.5, "--explain", "--json").stdout)
     (explanation,) = told["explain"]
@@ -138,3 +170,6 @@ def test_explain_from_the_command_line(cli: CommandLine) -> None:
     assert shown.returncode == 0
     assert "backbone.p2.csp" in shown.stdout
     assert "depth 1.01 changes nothing" in shown.stderr
+    widths = cli("scale", "yolox-s", "--head", "et", "--width", 0.5, "--explain").stdout
+    assert "neck.p5.csp2      csp_a         out      512  256.00        256" in widths
+    assert widths.count("The head, et, has no width of its own: it is as wide as what it reads.") == 2

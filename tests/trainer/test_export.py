@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from catscale.blocks.errors import CatscaleError, InputError
+from catscale.scaler.architecture import Architecture
 from catscale.scaler.suppression import suppress
 from catscale.trainer import export_program
 from catscale.trainer.checkpoint import WeightsHeader, save_weights
-from catscale.trainer.export import Exported, ExportSettings, export
+from catscale.trainer.export import Exported, ExportSettings, Format, export
 from catscale.trainer.recipe import load_recipe
 from catscale.trainer.run_folder import RunFacts, RunFolder, load_run
 from PIL import Image
@@ -41,6 +42,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, bias in model.named_parameters():
             if name.startswith("detect.lead") and name.endswith("conv.bias"):
                 bias.view(2, 8)[:, 4:] += torch.tensor([6.0, 2, 2, 2])
+    return kept(folder, arch, model)
+
+
+def kept(folder: Path, arch: Architecture, model: torch.fx.GraphModule) -> Path:
+    """The run folder of a model."""
     model.train()
     model(torch.rand(4, 3, 64, 64))  # batch norms away from where they start
     files, ids = RunFolder(folder), (1, 5, 7)
@@ -50,6 +56,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files.weights("best"), model.eval(), WeightsHeader(arch.name, arch.fingerprint, 64, CLASSES, ids, 3, 0.1, 0.2)
     )
     return folder
+
+
+@pytest.mark.parametrize("head", ["decoupled", "et"])
+@pytest.mark.parametrize("form", ["python", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_detector_without_anchors_is_written_too(form: Format, head: str, tmp_path: Path) -> None:
+    """With weights at random, so that no prediction is that of a head that has just started."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    arch = catscale.load(tmp_path / "small.yaml").scale(head=head)
+    model = catscale.build(arch)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.empty_like(parameter).normal_(0, 0.1, generator=generator))
+    exported = export(kept(tmp_path, arch, model), ExportSettings(form, 64), out=tmp_path / "made")
+    assert len(exported.checks) == 2
+    assert all(check.box_px < 1e-3 and check.score < 1e-5 for check in exported.checks)
 
 
 def detector(run: Path) -> torch.fx.GraphModule:

@@ -46,6 +46,16 @@ def test_layers_that_were_measured_add_up(table: LatencyTable, architecture: Arc
     assert found.ms == pytest.approx(network_ms(architecture), rel=0.005)
 
 
+@pytest.mark.parametrize("model", ["yolov4-tiny", "yolov5-n", "yolox-s", "pp-yoloe-s"])
+def test_the_layers_of_every_familys_head_have_a_place(model: str) -> None:
+    networks = [
+        catscale.load(model).scale(width=width, resolution=size) for width in WIDTHS[:2] for size in (128, 160, 192)
+    ]
+    found = known_table(networks).predict(networks[0])
+    assert (found.interpolated, found.outside) == (0, None)
+    assert found.ms == pytest.approx(network_ms(networks[0]), rel=0.005)
+
+
 @pytest.mark.parametrize("width", [0.375, 0.625, 0.875])
 @pytest.mark.parametrize("size", [160, 224])
 def test_what_was_not_measured_is_interpolated(table: LatencyTable, width: float, size: int) -> None:

@@ -13,7 +13,8 @@ from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
 from catscale.blocks.pyramid import TopDown
 from catscale.scaler.architecture import Architecture
-from catscale.scaler.official.checkpoints import disagreements, from_official, to_official
+from catscale.scaler.official.beside import disagreements, own_anchors
+from catscale.scaler.official.checkpoints import from_official, to_official
 from catscale.scaler.official.importing import import_document
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
@@ -21,6 +22,8 @@ from catscale.scaler.reparam import RepPlace
 from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
 from torch import Tensor
+
+from .plain_layers import folded
 
 # Keys of the released checkpoints: unfused training configuration, fused deploy configuration.
 KEYS = {
@@ -49,19 +52,6 @@ def narrow(model: str) -> Architecture:
 
 def images(architecture: Architecture) -> Tensor:
     return torch.rand(2, 3, *(2 * [2 * architecture.strides[-1]]), generator=torch.Generator().manual_seed(1))
-
-
-def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convolutions with their batch norms folded in, by the released models' formula; everything else as it was."""
-    fused = {key: value for key, value in weights.items() if ".bn." not in key}
-    for key in list(fused):
-        if key.endswith(".conv.weight"):
-            norm = {part: weights[f"{key[:-11]}bn.{part}"].double() for part in ("weight", "bias", "running_mean")}
-            spread = (weights[f"{key[:-11]}bn.running_var"].double() + 1e-3).sqrt()
-            gain = norm["weight"] / spread
-            fused[key] = (weights[key].double() * gain.reshape(-1, 1, 1, 1)).float()
-            fused[f"{key[:-6]}bias"] = (norm["bias"] - norm["running_mean"] * gain).float()
-    return fused
 
 
 def grouped() -> Architecture:
@@ -196,7 +186,10 @@ def test_another_architecture_is_refused_with_the_first_mismatch_and_how_many_ma
 def test_what_a_state_dict_cannot_say_is_compared_with_what_stands_beside() -> None:
     architecture = narrow("yolov7-tiny")
     tensors = to_official(catscale.build(architecture))
-    assert disagreements(Checkpoint(tensors), architecture) == ()
+    assert (disagreements(Checkpoint(tensors), architecture), own_anchors(Checkpoint(tensors), architecture)) == (
+        (),
+        None,
+    )
     said = Checkpoint(tensors, activations=frozenset({"silu"}), strides=(4.0, 8.0, 16.0), names=("cat",))
     assert disagreements(said, architecture) == (
         "its activation is silu, that of yolov7-tiny-width0.125 is leaky_relu",
@@ -207,8 +200,18 @@ def test_what_a_state_dict_cannot_say_is_compared_with_what_stands_beside() -> N
     tensors[f"model.{head}.anchor_grid"] = tensors[f"model.{head}.anchor_grid"] * 2
     assert disagreements(Checkpoint(tensors), architecture) == (
         "its strides are 16, 32, 64, those of yolov7-tiny-width0.125 8, 16, 32",
-        "its anchors are not those of yolov7-tiny-width0.125",
     )
+
+
+def test_anchors_that_a_training_fitted_come_along(tmp_path: Path) -> None:
+    architecture = narrow("yolov7-tiny")
+    tensors = to_official(catscale.build(architecture))
+    fitted = {key: 2 * value if "anchor" in key else value for key, value in tensors.items()}
+    torch.save(fitted, tmp_path / "fitted.pt")
+    (tmp_path / "arch.yaml").write_text(architecture.to_yaml(), encoding="utf-8")
+    found, notes = import_weights(tmp_path / "fitted.pt", tmp_path / "run", str(tmp_path / "arch.yaml"))
+    assert torch.equal(torch.tensor(found.anchors), 2 * torch.tensor(architecture.anchors))
+    assert notes[0] == "it has anchors of its own, and so has the run folder's architecture"
 
 
 def test_the_command_line_takes_a_checkpoint_in_and_out(cli: Any, tmp_path: Path) -> None:
