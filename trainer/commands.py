@@ -155,8 +155,8 @@ def _train(
     from .data.leaks import leak_warnings
     from .data.sources import open_dataset
     from .preflight import (
+        check_trainable,
         check_training,
-        check_training_size,
         rank_from_environment,
         size_from_environment,
         under_torchrun,
@@ -165,7 +165,7 @@ def _train(
 
     base = load(ref)
     size = base.size if size is None else size
-    check_training_size(size, base)
+    check_trainable(base, recipe, size)
     dataset = open_dataset(data)
     arch = base.replace(classes=len(dataset.classes))
     if start is not None:
@@ -294,7 +294,7 @@ def _profile(ref: str, data: str, recipe: "Recipe", size: int | None, device: st
     arch, dataset = load(ref), open_dataset(data)
     size = arch.size if size is None else size
     arch = arch.replace(classes=len(dataset.classes))
-    check_data(arch, dataset, size)
+    check_data(arch, dataset, recipe, size)
     device = device_of(device)
 
     from .step_profile import profile_steps

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ..blocks.errors import InputError, nearest
 from ..scaler.documents import parse, read_yaml
 from .data.settings import Augment, Cache
+from .pairings import AssignerWord
 
 BUILT_IN = Path(__file__).parent / "recipes"
 Amp = Literal["auto", "fp32", "bf16", "fp16", "bf16-backward"]
@@ -56,7 +57,7 @@ class Recipe(BaseModel):
     aux: float = Field(ge=0)  # gain of the auxiliary heads
     anchor_t: float = Field(gt=1)  # an anchor fits an object where neither side differs by this factor
     anchors: Wanted  # "keep" the architecture's, "auto", or for each level, finest first, [w, h, w, h, ...] in px
-    assigner: Literal["simple", "ota"]  # which candidates answer for an object: all, or those with the lowest cost
+    assigner: AssignerWord  # who answers for an object; which head goes with which: `pairings.py`
     ota_top_k: int = Field(ge=1)  # predictions whose overlaps with an object say how many places it takes
     aux_assignment: Literal["independent", "lead", "coarse-to-fine"]  # see `loss.Assignment`
     aux_constraint: bool  # an auxiliary head's boxes reach no further from their cell than the lead head's

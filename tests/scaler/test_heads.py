@@ -186,10 +186,10 @@ def test_the_command_exchanges_heads_and_its_file_comes_back(cli: Any, tmp_path:
     assert (bad.returncode, "take them away" in bad.stderr, (tmp_path / "bad.yaml").exists()) == (2, True, False)
 
 
-def test_training_refuses_a_head_without_a_loss(cli: Any, tmp_path: Path) -> None:
+def test_training_refuses_an_assigner_that_needs_anchors_on_a_head_without(cli: Any, tmp_path: Path) -> None:
     bad = cli("train", "pp-yoloe-s", "--data", "shapes", "--folder", "run", cwd=tmp_path)
     assert (bad.returncode, (tmp_path / "run").exists()) == (2, False)
-    assert "pp-yoloe-s: there is no loss for its head, et" in bad.stderr
+    assert "pp-yoloe-s: assigner: ota chooses among anchors, and its head, et, has none" in bad.stderr
     assert "Traceback" not in bad.stderr
 
 
