@@ -32,6 +32,24 @@ def test_published_recipes(
     assert (recipe.conf, recipe.iou, recipe.max_det) == (0.001, 0.65, 300)
 
 
+@pytest.mark.parametrize(
+    ("name", "assigner", "images", "decay", "warmup", "close_mosaic", "mosaic"),  # the released settings
+    [
+        ("yolox", "simota", 64, 5e-4, "quadratic", 15, 1.0),
+        ("pp-yoloe", "task-aligned", 256, 4 * 5e-4, "linear", 0, 0.0),
+    ],
+)
+def test_published_recipes_of_heads_without_anchors(
+    name: str, assigner: str, images: int, decay: float, warmup: str, close_mosaic: int, mosaic: float
+) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.assigner, recipe.nominal_batch, recipe.weight_decay) == (assigner, images, decay)
+    assert (recipe.lr0, recipe.momentum, recipe.ema_decay, recipe.epochs) == (0.01, 0.9, 0.9998, 300)
+    assert (recipe.warmup, recipe.warmup_epochs, recipe.warmup_bias_lr) == (warmup, 5, 0)
+    assert (recipe.close_mosaic, recipe.augment.mosaic, recipe.augment.mixup) == (close_mosaic, mosaic, mosaic)
+    assert (recipe.ota_top_k, recipe.atss_epochs) == (10, 100)
+
+
 def test_every_built_in_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
     assert recipe_names() == ("custom", "p5", "p6", "pp-yoloe", "quick", "tiny", "yolox")
     for name in recipe_names():
