@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from catscale.trainer.atss import AtssAssigner
@@ -127,9 +128,8 @@ def test_point_loss(capsys) -> None:  # type: ignore[no-untyped-def]
                     if number:  # warm
                         times[name].append(1e3 * (time.perf_counter() - start))
             for name, samples in times.items():
-                loss = losses[name]
-                work = processor_ms(lambda loss=loss, t=targets: loss({"lead": maps}, t), runs=1 if SLOW in name else 3)
-                memory = peak_mb(lambda loss=loss, t=targets: loss({"lead": maps}, t))
+                run = partial(losses[name], {"lead": maps}, targets)
+                work, memory = processor_ms(run, runs=1 if SLOW in name else 3), peak_mb(run)
                 wall = f"{statistics.median(samples):9.1f} {min(samples):8.1f}"
                 lines.append(f"{kind:10} {objects:4} {name:28} {wall} {work:8.1f} {memory:8.0f}")
             for name, (_, rule) in ASSIGNERS.items():
