@@ -51,7 +51,7 @@ def test_published_recipes_of_heads_without_anchors(
 
 
 def test_every_built_in_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
-    assert recipe_names() == ("custom", "p5", "p6", "pp-yoloe", "quick", "tiny", "yolox")
+    assert recipe_names() == ("custom", "p5", "p6", "pp-yoloe", "quick", "quick-points", "tiny", "yolox")
     for name in recipe_names():
         path = tmp_path / f"{name}.yaml"
         path.write_text(dump_yaml(load_recipe(name).model_dump()))
@@ -75,7 +75,10 @@ def test_a_file_says_what_differs_from_its_base_and_overrides_come_last(tmp_path
         ("base: p5\naugment: {fliplf: 1}\n", r"mine\.yaml: augment: unknown key 'fliplf'; did you mean 'fliplr'\?"),
         ("base: p5\nepochs: 0\n", r"mine\.yaml: epochs: input should be greater than or equal to 1, not 0"),
         ("base: p5\nmomentum: high\n", r"mine\.yaml: momentum: .*valid number.*, not 'high'"),
-        ("base: p7\n", r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, pp-yoloe, quick, tiny, yolox"),
+        (
+            "base: p7\n",
+            r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, pp-yoloe, quick, quick-points, tiny, yolox",
+        ),
         ("epochs: 3\n", r"mine\.yaml: 'batch' is missing"),
         ("base: p5\nlr0: .nan\n", r"mine\.yaml: lr0: .*, not nan"),
         ("base: p5\nema_tau: .inf\n", r"mine\.yaml: ema_tau: .*, not inf"),
