@@ -77,7 +77,7 @@ def test_a_file_says_what_differs_from_its_base_and_overrides_come_last(tmp_path
         ("base: p5\nmomentum: high\n", r"mine\.yaml: momentum: .*valid number.*, not 'high'"),
         (
             "base: p7\n",
-            r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, pp-yoloe, quick, quick-points, tiny, yolox",
+            r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, .*tiny, yolox",
         ),
         ("epochs: 3\n", r"mine\.yaml: 'batch' is missing"),
         ("base: p5\nlr0: .nan\n", r"mine\.yaml: lr0: .*, not nan"),
