@@ -6,81 +6,101 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from .levels import AnchorFree, Detect, Distribution
+from .levels import Detect, Distribution
 from .modules import ConvLayer
 
 PRIOR = log(1 / 0.01 - 1)  # a logit of -PRIOR is a probability of one in a hundred (arXiv:1708.02002, section 3.3)
 
 
 class PointDetectLayer(nn.Module):
-    """Raw maps (B, 1, H, W, fields) of all levels to boxes (B, N, 5 + classes), as `DetectLayer`, in float32.
-
-    Rows run over levels, finest first, rows, columns.
-    """
+    """Raw maps (B, 1, H, W, fields) of all levels to boxes (B, N, 5 + classes), as `DetectLayer`, in float32."""
 
     def __init__(self, op: Detect) -> None:
         super().__init__()
-        self.levels = op.levels
+        self.strides = [level.stride for level in op.levels]
+        (self.bins,) = {level.bins if isinstance(level, Distribution) else None for level in op.levels}
 
     def forward(self, *maps: Tensor) -> Tensor:
-        strides = [level.stride for level in self.levels]
-        match self.levels[0]:
-            case AnchorFree():
-                return decode_anchor_free(maps, strides)
-            case Distribution(bins=bins):
-                return decode_distributions(maps, strides, bins)
-            case level:
-                raise TypeError(f"{level} has anchors")
+        return decode_points(maps, self.strides, self.bins)
 
 
-def decode_anchor_free(maps: Iterable[Tensor], strides: Iterable[int]) -> Tensor:
-    """Boxes (B, N, 5 + classes) of the raw maps (B, 1, H, W, 5 + classes) of each level, in float32."""
-    boxes = [  # half precision would quantise a coordinate above 1024 to whole pixels
-        anchor_free_boxes(raw.float().flatten(0, 1), stride).flatten(1, 2)
-        for raw, stride in zip(maps, strides, strict=True)
-    ]
-    return torch.cat(boxes, 1)
+def decode_points(maps: Iterable[Tensor], strides: Iterable[int], bins: int | None) -> Tensor:
+    """Boxes (B, N, 5 + classes) from the raw maps (B, 1, H, W, fields) of each level, finest first, in float32.
 
-
-def decode_distributions(maps: Iterable[Tensor], strides: Iterable[int], bins: int) -> Tensor:
-    """Boxes (B, N, 5 + classes) of the raw maps (B, 1, H, W, 4 bins + classes) of each level, in float32."""
-    boxes = [  # half precision would quantise a coordinate above 1024 to whole pixels
-        distribution_boxes(raw.float().flatten(0, 1), stride, bins).flatten(1, 2)
-        for raw, stride in zip(maps, strides, strict=True)
-    ]
+    Rows run over levels, rows, columns. Sides are distributions over `bins`; where that is None, a box is an offset and
+    a size, and has objectness.
+    """
+    boxes: list[Tensor] = []
+    for raw, stride in zip(maps, strides, strict=True):
+        logits = raw.float().flatten(0, 1)  # half precision would quantise a coordinate above 1024 to whole pixels
+        decoded = anchor_free_boxes(logits, stride) if bins is None else distribution_boxes(logits, stride, bins)
+        boxes.append(decoded.flatten(1, 2))
     return torch.cat(boxes, 1)
 
 
 def anchor_free_boxes(logits: Tensor, stride: int) -> Tensor:
-    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 5 + classes).
-
-    The centre is (t + g) x stride, g the cell's corner in cells, the size exp(t) x stride. Source: YOLOX, as released.
-    """
-    centre = (logits[..., :2] + corners(logits)) * stride
-    return torch.cat((centre, logits[..., 2:4].exp() * stride, logits[..., 4:].sigmoid()), -1)
+    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 5 + classes)."""
+    box = offset_boxes(logits, _corners(logits)) * stride
+    return _rows(box, logits[..., 4:5].sigmoid(), logits[..., 5:].sigmoid())
 
 
 def distribution_boxes(logits: Tensor, stride: int, bins: int) -> Tensor:
-    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 4 bins + classes).
+    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 4 bins + classes)."""
+    box = side_boxes(side_lengths(logits[..., : 4 * bins], bins), _corners(logits)) * stride
+    return _rows(box, torch.ones_like(box[..., :1]), logits[..., 4 * bins :].sigmoid())
 
-    From the cell's middle a side, in the order left, top, right, bottom, is as many cells away as the expectation over
-    its bins. Source: PP-YOLOE, arXiv:2203.16250, section 2.2.
+
+def _rows(box: Tensor, objectness: Tensor, classes: Tensor) -> Tensor:
+    """(..., 5 + classes), as every head's rows are read.
+
+    Of a single class the objectness alone is taken for the score (`scaler/suppression.py`), as anchor heads learn
+    nothing else then; these heads do, so that there it is the product.
     """
-    sides, classes = logits[..., : 4 * bins].unflatten(-1, (4, bins)), logits[..., 4 * bins :]
+    return torch.cat((box, objectness * classes if classes.shape[-1] == 1 else objectness, classes), -1)
+
+
+def offset_boxes(logits: Tensor, corner: Tensor) -> Tensor:
+    """Boxes (..., 4) cx, cy, w, h in cells from logits (..., 4 or more) and their cells' corners (..., 2) in cells.
+
+    The centre is t + the corner, the size exp(t). Source: YOLOX, as released.
+    """
+    return torch.cat((logits[..., :2] + corner, logits[..., 2:4].exp()), -1)
+
+
+def side_lengths(logits: Tensor, bins: int) -> Tensor:
+    """How many cells the sides are away from the cell's middle, (..., 4), of logits (..., 4 bins).
+
+    Left, top, right, bottom, each the expectation over its bins. Source: PP-YOLOE, arXiv:2203.16250, section 2.2.
+    """
     cells = torch.arange(bins, device=logits.device, dtype=logits.dtype)
-    distance = (sides.softmax(-1) * cells).sum(-1)
-    before, after = distance[..., :2], distance[..., 2:]
-    middle = corners(logits) + 0.5
-    box = torch.cat((middle + (after - before) / 2, before + after), -1) * stride
-    return torch.cat((box, torch.ones_like(box[..., :1]), classes.sigmoid()), -1)
+    return (logits.unflatten(-1, (4, bins)).softmax(-1) * cells).sum(-1)
 
 
-def corners(logits: Tensor) -> Tensor:
+def side_boxes(sides: Tensor, corner: Tensor) -> Tensor:
+    """Boxes (..., 4) cx, cy, w, h in cells from sides (..., 4) around the middle of the cell of a corner (..., 2)."""
+    before, after = sides[..., :2], sides[..., 2:]
+    return torch.cat((corner + 0.5 + (after - before) / 2, before + after), -1)
+
+
+def _corners(logits: Tensor) -> Tensor:
     """(H, W, 2) of x, y: each cell's corner, in cells."""
     height, width = logits.shape[1:3]
     rows = torch.arange(height, device=logits.device, dtype=logits.dtype)
     columns = torch.arange(width, device=logits.device, dtype=logits.dtype)
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+
+
+# All that `decode_points` takes, beside torch.
+DECODING = [
+    _corners,
+    _rows,
+    offset_boxes,
+    side_lengths,
+    side_boxes,
+    anchor_free_boxes,
+    distribution_boxes,
+    decode_points,
+]
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from torch import Tensor, fx, nn
 
 from ..blocks import modules, point_boxes
 from ..blocks.errors import CatscaleError
-from ..blocks.levels import Distribution
 from ..scaler.documents import write_text, written
 from .export import Check, ExportSettings, Made, Runner
 
@@ -47,8 +45,9 @@ from torch import Tensor, nn
 
 NAMES = {names}
 STRIDES = {strides}
+{boxes}
 SIZE_PX, CONF, IOU, MAX_DET = {size_px}, {conf}, {iou}, {max_det}  # meant for this detector
-{constants}
+
 
 {functions}
 
@@ -57,7 +56,7 @@ class Detect(nn.Module):
     """Raw maps of all levels to boxes."""
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return {decoding}
+        return {decoded}
 
 
 class Detector(nn.Module):
@@ -131,7 +130,7 @@ def write_python(
 def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
     """The text of `model.py` for a deploy model."""
     graph = _Plain().trace(model)
-    decoder: nn.Module | None = None
+    decoder: modules.DetectLayer | point_boxes.PointDetectLayer | None = None
     layers: list[str] = []
     for call in list(graph.nodes):
         if call.op == "call_module":
@@ -144,10 +143,10 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
                 decoder = layer
             made = "Detect()" if layer is decoder else f"nn.{layer!r}"
             layers.append(f"        self._put({call.target!r}, {made})")
-    decoding = _decoding(decoder)
+    assert decoder is not None
     printed = graph.python_code("self")
     forward = printed.src.strip().replace("forward(self, images)", "forward(self, images: Tensor) -> Tensor")
-    functions = list(decoding.functions)
+    strides, boxes, decoded, functions = _decoding(decoder)
     for name, value in printed.globals.items():
         if inspect.isfunction(value) and value.__module__.startswith(modules.__name__.split(".")[0]):
             forward = forward.replace(name, value.__name__)
@@ -160,51 +159,26 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
         architecture=name,
         count=f"{count} class{'es' * (count > 1)}",
         names=repr(tuple(facts["names"])),
-        strides=repr(decoding.strides),
-        constants=decoding.constants,
-        decoding=decoding.call,
+        strides=repr(tuple(strides)),
+        boxes=boxes,
+        decoded=decoded,
         functions="\n\n".join(dedent(inspect.getsource(function)) for function in functions).rstrip(),
         layers="\n".join(layers),
         forward="\n".join(f"    {line}" if line.strip() else "" for line in forward.splitlines()),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoding:
-    """How the generated file decodes boxes."""
-
-    strides: tuple[int, ...]
-    constants: str  # lines that the call and the functions need
-    call: str
-    functions: "tuple[Callable[..., Tensor], ...]"  # that the call needs
-
-
-def _decoding(layer: nn.Module | None) -> _Decoding:
-    if isinstance(layer, modules.DetectLayer):
-        anchors = tuple(anchors for anchors, _ in layer.levels)
-        return _Decoding(
-            tuple(stride for _, stride in layer.levels),
-            f"Anchors = tuple[tuple[int, int], ...]\nANCHORS = {anchors!r}  # width, height in pixels, of each level\n",
-            "decode(maps, ANCHORS, STRIDES)",
-            (modules.boxes_from_sigmoids, modules.decode),
-        )
-    assert isinstance(layer, point_boxes.PointDetectLayer)
-    strides = tuple(level.stride for level in layer.levels)
-    match layer.levels[0]:
-        case Distribution(bins=bins):
-            return _Decoding(
-                strides,
-                f"BINS = {bins}  # of each side of a box\n",
-                "decode_distributions(maps, STRIDES, BINS)",
-                (point_boxes.corners, point_boxes.distribution_boxes, point_boxes.decode_distributions),
-            )
-        case _:
-            return _Decoding(
-                strides,
-                "",
-                "decode_anchor_free(maps, STRIDES)",
-                (point_boxes.corners, point_boxes.anchor_free_boxes, point_boxes.decode_anchor_free),
-            )
+def _decoding(
+    decoder: modules.DetectLayer | point_boxes.PointDetectLayer,
+) -> "tuple[list[int], str, str, list[Callable[..., Any]]]":
+    """Strides, what else is said of boxes, how they are decoded, and the functions that this takes."""
+    if isinstance(decoder, modules.DetectLayer):
+        anchors = tuple(anchors for anchors, _ in decoder.levels)
+        said = f"ANCHORS = {anchors!r}  # width, height in pixels, of each level\nAnchors = tuple[tuple[int, int], ...]"
+        functions = [modules.boxes_from_sigmoids, modules.decode]
+        return [stride for _, stride in decoder.levels], said, "decode(maps, ANCHORS, STRIDES)", functions
+    said = f"BINS = {decoder.bins!r}  # of the distribution of each side; None: a box is an offset and a size"
+    return decoder.strides, said, "decode_points(maps, STRIDES, BINS)", point_boxes.DECODING
 
 
 class _Plain(fx.Tracer):

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..blocks.errors import InputError
-from ..blocks.heads import HEAD_WORDS
+from ..blocks.heads import HEAD_WORDS, EtHead
 from ..scaler.architecture import Architecture, check_size
 from .data.records import Dataset
+from .pairings import check_pairing
 from .recipe import Recipe
 from .run_folder import RunFacts, RunFolder, StartFacts, versions
 from .warm_start import WarmStart
@@ -30,7 +31,7 @@ def check_training(
     Raises:
         InputError: something does not fit; nothing has been written.
     """
-    check_data(arch, dataset, size_px)
+    check_data(arch, dataset, recipe, size_px)
     facts = RunFacts(
         architecture=arch.name,
         fingerprint=arch.fingerprint,
@@ -64,30 +65,30 @@ def under_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def check_training_size(size_px: int, arch: Architecture) -> None:
-    """Hold an input size against the largest stride; batch norm needs more than one cell of it.
+def check_trainable(arch: Architecture, recipe: Recipe, size_px: int) -> None:
+    """Hold a detector against a recipe and an input size; batch norm needs more than one cell of the largest stride.
 
     Raises:
-        InputError: it is too small, or not a multiple; or the head is of a kind that no loss is for.
+        InputError: the recipe's assigner is none for the kind of head, or the size is too small or not a multiple.
     """
-    if not arch.head.anchored:
-        raise InputError(
-            f"{arch.name}: there is no loss for its head, {HEAD_WORDS[type(arch.head)]}: it can be counted, timed and "
-            "drawn, not trained; scale it with --head anchor and --anchors, once for each level"
-        )
+    check_pairing(arch, recipe.assigner)
+    if not arch.head.anchored and isinstance(recipe.anchors, list):
+        raise InputError(f"{arch.name}: anchors: its head, {HEAD_WORDS[type(arch.head)]}, has none; leave them out")
+    if isinstance(arch.head, EtHead) and arch.head.bins < 2:
+        raise InputError(f"{arch.name}: head: a side of {arch.head.bins} bin has no length; give it 2 or more")
     least = 2 * arch.strides[-1]
     if 0 < size_px < least:
         raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {least} or more")
     check_size(size_px, arch.strides[-1], arch.name)
 
 
-def check_data(arch: Architecture, dataset: Dataset, size_px: int) -> None:
-    """Hold architecture and data against each other.
+def check_data(arch: Architecture, dataset: Dataset, recipe: Recipe, size_px: int) -> None:
+    """Hold architecture, data and recipe against each other.
 
     Raises:
-        InputError: the size is none for this architecture, the classes differ, or there is nothing to learn or measure.
+        InputError: as `check_trainable`, or the classes differ, or there is nothing to learn or measure.
     """
-    check_training_size(size_px, arch)
+    check_trainable(arch, recipe, size_px)
     if arch.classes != len(dataset.classes):
         raise InputError(
             f"{arch.name} has {arch.classes} classes, {dataset.source} has {len(dataset.classes)} "
