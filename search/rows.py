@@ -21,7 +21,7 @@ STATES: tuple[State, ...] = ("complete", "stopped", "refused", "failed", "runnin
 
 FIGURES = (
     "ap", "ap50", "ap_spread", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory",
-    "seconds",
+    "seconds", "energy_joules",
 )  # fmt: skip
 WHOLE = ("params", "activations", "macs", "memory")
 

@@ -32,6 +32,17 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Article:
+    """A study's part of the page."""
+
+    name: str
+    stem: str  # what its files and ids begin with
+    question: str
+    sections: Sequence[Section]
+    linked: Mapping[int, str] = field(default_factory=dict)  # trials with a part of their own, and its id
+
+
+@dataclass(frozen=True)
 class Material:
     """A study as it was read, for all sections of its report."""
 

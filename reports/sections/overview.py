@@ -1,7 +1,7 @@
 """The head of a study: its question, what was asked, and what came out in a few figures and sentences."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from ...search.pareto import as_losses
 from ...search.quantities import QUANTITIES, shown
-from ...search.rows import Row
 from ...search.starting import start_words
 from ...search.stored_study import recipe_of
 from ...search.study import SHAPES, UNLIMITED, Study
 from ..points import on_coco
+from ..spent import duration, spent
 from .material import Material, Section
 
 
@@ -21,13 +21,13 @@ def overview(material: Material) -> Section:
     """Never empty: a study that has not begun has a question, too."""
     study = material.record.study
     content = {
-        "question": study.question,
         "summary": _summary(material),
+        "sentences": [],
         "tiles": _tiles(material),
-        "facts": _facts(study),
+        "facts": study_facts(study),
         "scale": _scale(study),
     }
-    return Section("overview", study.name, "overview.html.j2", content, _remarks(material))
+    return Section("overview", "Overview", "overview.html.j2", content, _remarks(material))
 
 
 def _summary(material: Material) -> str:
@@ -86,24 +86,7 @@ def _tiles(material: Material) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def spent(rows: Sequence[Row]) -> float:
-    """Seconds of training, of all trials with one of their own."""
-    return sum(row.figures.get("seconds", 0.0) for row in rows if row.same_as is None)
-
-
-def duration(seconds: float) -> str:
-    """As people say it: `31 s`, `4 min 5 s`, `3 h 20 min`, `160 h`."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    if whole < 7200:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 36000:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 3600:,} h"
-
-
-def _facts(study: Study) -> list[tuple[str, str]]:
+def study_facts(study: Study) -> list[tuple[str, str]]:
     """The study as it is resolved, in words."""
     ways = {"maximize": "high", "minimize": "low"}
     objectives = ", ".join(f"{QUANTITIES[name].title} {ways[way]}" for name, way in study.objectives.items())
