@@ -10,9 +10,9 @@ from ...search.quantities import QUANTITIES
 from ..frames import parallel_frame
 from ..importance import Method, importance_frame
 from ..importance_figure import NAMES, draw_importance
-from ..parallel_figure import draw_parallel
+from ..parallel_figure import courses, draw_parallel
 from ..pictures import Picture, picture
-from .material import Material, Section
+from .material import Material, Section, label
 
 DRAWN = 1000  # lines of which more only cover each other
 MANY = 100  # trials of which more are too many for forests, one for each resample
@@ -38,7 +38,11 @@ def parameters(material: Material) -> Section | None:
     caption = f"A line for each of {len(frame):,} trials, through its parameters and objectives; the front's in colour."
     caption += f" The others are an even choice from {count:,}." if len(frame) < count else ""
     alt = f"Parallel coordinates of {len(frame)} trials over {', '.join(frame.columns)}."
-    pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption)]
+    lines = dict(zip(frame.index, courses(frame), strict=True))
+    # The front's first: where lines meet, they are meant.
+    at = {number: lines[number].tolist() for number in sorted(lines, key=lambda number: number not in members)}
+    linked = {row.number: (material.anchor(row), label(row, list(objectives))) for row in material.shown}
+    pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption, at, linked)]
     important, remarks = _importances(material)
     content = {"pictures": [*pictures, *important], "wide": True}
     return Section("parameters", "Values that were searched", "pictures.html.j2", content, remarks)
