@@ -69,7 +69,7 @@ def tiles(found: Ablation) -> list[tuple[str, str, str]]:
     known = [("Trainings", str(len(rows)), f"of {len(found.results)} variants")]
     known += [("Training", duration(sum(row.seconds for row in rows)), "evaluations counted")]
     if found.resolution is not None:
-        known.append(("Could be told from zero", f"{100 * found.resolution:.1f} AP", "median half-width"))
+        known.append(("Resolution", f"± {100 * found.resolution:.1f} AP", "median half-width of intervals"))
     return known
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, INK, PALE, PAPER, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, house_style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw_parallel(frame: pd.DataFrame, members: list[int], labels: dict[str, str
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, pad=8)
         axes.grid(visible=False)
-        axes.set_title(title, pad=14)
+        axes.set_title(wrapped(title, figure), pad=14)
     return figure
 
 

@@ -24,7 +24,10 @@ from .timed import LATENCIES, read_timed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OWN = f"AP in percent. “{OURS}”: means over the trainings here, not of COCO. In brackets: 95 % of paired differences."
+OWN = (
+    f"AP in percent. “{OURS}”: means over the trainings here, none of COCO; SD: over their seeds. In brackets: 95 % of "
+    "paired differences."
+)
 PRINTED = f"“{PAPER}”: as arXiv:2207.02696, Table {{}}, prints it, of other models on other data."
 COUNTED = (
     "“(paper)”: as arXiv:2207.02696 prints it, FPS of a V100, AP of COCO. Other columns are counted or timed here."

@@ -1,5 +1,6 @@
 """A study's folder with committed results as a part of the page: claims, table, picture, and how it was run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pandas.api.types import is_object_dtype
 from ..search.lock_file import lock_lines
 from ..search.stored_study import resolved
 from . import readme
+from .ablation_table import OURS, PAPER
 from .frames import cell_text
 from .pictures import picture
 from .results import Results, rounded, write_tables
@@ -19,6 +21,7 @@ SMALL = (
     "AP of trainings here compares them with each other, not with published figures; "
     "what is told from chance stands in the intervals."
 )
+LAST = ("Latency ms", "Trainings")
 STUDIES = ("small.yaml", "study*.yaml")  # what can be run at small scale, and at the paper's
 
 
@@ -55,10 +58,28 @@ def _overview(found: Results) -> dict[str, Any]:
 
 def _table(found: Results) -> dict[str, Any]:
     """The table's cells as text, and which columns hold numbers of ours, words, or what the paper printed."""
-    frame = found.frame.map(rounded)
+    frame = found.frame.map(rounded)[_beside(list(found.frame.columns))]
     kinds = [
-        " ".join(["paper"] * ("(paper)" in name) + ["text"] * is_object_dtype(frame[name])) for name in frame.columns
+        " ".join(["printed"] * ("(paper)" in name) + ["text"] * is_object_dtype(frame[name])) for name in frame.columns
     ]
-    lines = [(str(label), [cell_text(value) for value in values]) for label, *values in frame.itertuples()]
+    lines = [
+        (str(label), [_cell(name, value) for name, value in zip(frame.columns, values, strict=True)])
+        for label, *values in frame.itertuples()
+    ]
     heads = list(zip(frame.columns, kinds, strict=True))
     return {"first": frame.index.name, "columns": heads, "lines": lines, "caption": found.caption}
+
+
+def _cell(name: str, value: object) -> str:
+    """AP with one digit, as the paper prints it; trailing zeros stay, so that a column is even."""
+    tenths = isinstance(value, float) and value == value and name.startswith(("AP", "SD"))
+    return f"{value:.1f}" if tenths else cell_text(value)
+
+
+def _beside(names: Sequence[str]) -> list[str]:
+    """Columns with what the paper printed right behind ours, and what is asked for least at the end, out of sight."""
+    order: dict[str, None] = {}
+    for name in names:
+        spread = ["SD"] if name == f"AP, {OURS}" else []
+        order |= dict.fromkeys([name, *spread, name.replace(OURS, PAPER)])
+    return [name for name in (*(name for name in order if name not in LAST), *LAST) if name in names]

@@ -9,10 +9,12 @@ from .material import Material, Section, label
 
 
 def fronts(material: Material) -> Section | None:
-    """What is to be traded for what; nothing where no trial has a result."""
+    """What is to be traded for what; nothing where no trial has a result with both figures of a pair."""
     if not material.results:
         return None
     pictures = [found for x, y in pairs(material.record.study) if (found := _picture(material, x, y))]
+    if not pictures:
+        return None
     single = len(material.record.study.objectives) == 1
     remarks = ["one objective, so there is one best trial and no front"] if single else []
     return Section(

@@ -1,7 +1,7 @@
 """The head of a study: its question, what was asked, and what came out in a few figures and sentences."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def study_facts(study: Study) -> list[tuple[str, str]]:
         ("Scaled", ", ".join(study.bases)),
         ("Varied", "; ".join(f"{name} {_values(study, name)}" for name in study.space.parameters)),
         ("References", references),
-        ("Sampler", f"{study.sampler.kind}, seed {study.sampler.seed}"),
+        ("Sampler", f"{study.sampler.kind}, seed {study.sampler.seed}" if study.space.parameters else ""),
         ("Trained", f"{_data(study)}, {_epochs(study)} each by recipe {Path(study.recipe).stem}{_seeds(study)}"),
         ("Stopped early", "" if study.fidelity.stop == "none" else f"by {study.fidelity.stop}"),
     ]
@@ -124,7 +124,10 @@ def _seeds(study: Study) -> str:
 
 
 def _data(study: Study) -> str:
-    return "the embedded, drawn data set shapes" if study.data == SHAPES else study.data
+    """Where it lies is in the study's file; a page has its name."""
+    path = Path(study.data)
+    name = f"{path.parent.name}/{path.name}".lstrip("/") if path.suffix else path.name
+    return "the embedded, drawn data set shapes" if study.data == SHAPES else name
 
 
 def _scale(study: Study) -> str:
@@ -145,8 +148,16 @@ def _remarks(material: Material) -> list[str]:
         remarks.append("no trial has begun; there is nothing to draw")
     elif not material.results:
         remarks.append("no trial is complete, so there is no front to draw; the reasons are below")
+    wanted = material.record.study.objectives
+    lacking = [str(row.number) for row in material.results if not wanted.keys() <= row.figures.keys()]
+    if lacking:
+        titles = " and ".join(QUANTITIES[name].title for name in wanted)
+        remarks.append(f"not on the front, which is of {titles}, for want of a figure: trial {_some(lacking)}")
     broken = [str(row.number) for row in rows if not row.finite]
     if broken:
-        named = ", ".join(broken[:20]) + (f" and {len(broken) - 20} more" if len(broken) > 20 else "")
-        remarks.append(f"left out, with figures that are not numbers: trial {named}")
+        remarks.append(f"left out, with figures that are not numbers: trial {_some(broken)}")
     return remarks
+
+
+def _some(numbers: Sequence[str]) -> str:
+    return ", ".join(numbers[:20]) + (f" and {len(numbers) - 20} more" if len(numbers) > 20 else "")

@@ -25,9 +25,9 @@ MEANINGS: dict[Method, str] = {
 
 
 def parameters(material: Material) -> Section | None:
-    """A line for each trial through its parameters and objectives, then importances; nothing without two trials."""
+    """A line for each trial through its parameters and objectives, then importances; nothing where none varies."""
     frame = parallel_frame(material.record)
-    if len(frame) < 2 or len(frame.columns) < 2:
+    if len(frame) < 2 or frame.columns.isin(list(material.record.study.objectives)).all():
         return None
     members = [row.number for row in material.front]
     count = len(frame)
@@ -51,9 +51,9 @@ def parameters(material: Material) -> Section | None:
 def _importances(material: Material) -> tuple[list[Picture], list[str]]:
     """A picture for each trained objective, and why there is none."""
     rows = [row for row in material.results if not row.reference]
-    record = replace(material.record, rows=rows[:: -(-len(rows) // MOST)])
-    if len(record.study.space.parameters) < 2:
+    if not rows or len(material.record.study.space.parameters) < 2:
         return [], []
+    record = replace(material.record, rows=rows[:: -(-len(rows) // MOST)])
     method: Method = "fanova" if len(rows) <= MANY else "ped-anova"
     frame = importance_frame(record, methods=(method,), resamples=RESAMPLES)
     write_text(material.output / f"{material.stem}-importance.csv", frame.to_csv(index=False, lineterminator="\n"))

@@ -1,6 +1,7 @@
 """A page as its text says it, without a browser."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 
 class Page(HTMLParser):
@@ -43,3 +44,8 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
+
+
+def page_of(output: Path) -> Page:
+    """The page of a report's folder."""
+    return Page((output / "index.html").read_text())

@@ -18,7 +18,7 @@ from catscale.search.seeds import TABLE
 from catscale.search.stored_study import recipe_of
 from catscale.search.study import Study, load_study
 
-from .page_text import Page
+from .page_text import page_of
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 FOLDERS = sorted(path.parent.name for path in STUDIES.glob("*/README.md"))
@@ -63,7 +63,7 @@ def test_the_command_line_writes_a_page_of_folders_with_results(
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
     assert (tmp_path / "out" / "table3-scaling.tex").read_text().startswith("\\begin{table}")
-    page = Page((tmp_path / "out" / "index.html").read_text())
+    page = page_of(tmp_path / "out")
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
     assert all(link[1:] in page.ids if link[0] == "#" else (tmp_path / "out" / link).is_file() for link in page.links)
@@ -98,7 +98,7 @@ def test_what_a_folders_readme_says_is_text_and_leads_nowhere(tmp_path: Path) ->
     text = f"# T\n\n**Question.** Why\nnot?\n\n<script>alert(1)</script> [here](x.md) {generated}\n\n## Next\n"
     (folder / "README.md").write_text(f"{text}\n![p](p.svg)\n")
     write_report([], tmp_path / "out", folders=[folder])
-    page = Page((tmp_path / "out" / "index.html").read_text())
+    page = page_of(tmp_path / "out")
     assert "Why not?" in page.text
     assert "<script>alert(1)</script> here" in page.text
     assert "Next" in page.text
