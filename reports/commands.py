@@ -52,9 +52,9 @@ def report(
         int | None, typer.Option(min=0, max=65535, help="Of --live; 0: any free one.  [default: 8750]")
     ] = None,
 ) -> None:
-    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
+    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown, LaTeX), one index.html that opens by itself.
 
-    Of folders with committed results, as studies/table3-scaling, the table beside the paper's and the picture.
+    Of folders with committed results, as studies/table3-scaling, the table is beside the paper's.
 
     Example: catscale report runs/search/quickstart -o report/
     """
@@ -62,6 +62,10 @@ def report(
         raise InputError("--port is of the page that --live serves; give --live too")
     if live and PUBLISHED in studies:
         raise InputError("published: the paper's tables are finished; --live is for studies")
+    from .compare_file import has_comparison
+
+    if live and (finished := next(filter(has_comparison, studies), None)):
+        raise InputError(f"{finished}: its results are finished; --live is for studies that run")
     if studies == [PUBLISHED]:
         from .published_report import write_published
 
@@ -77,20 +81,13 @@ def report(
         return
 
     from ..search.status import read_study
-    from .compare_file import has_comparison
 
-    for folder in filter(has_comparison, studies):
-        from .results import write_results
-
-        paths = write_results(folder, output)
-        out.print(f"{folder}: {', '.join(path.name for path in paths)} written to {output}", markup=False)
-    records = [read_study(study) for study in studies if not has_comparison(study)]
-    if not records:
-        return
+    folders = list(filter(has_comparison, studies))
+    records = [read_study(study) for study in studies if study not in folders]
 
     from .page import write_report
 
-    for remark in write_report(records, output, images):
+    for remark in write_report(records, output, images, folders):
         err.print(f"note: {remark}", markup=False)
     out.print(f"Report written to {output / 'index.html'}", markup=False)
 

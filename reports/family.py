@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, VERMILION, house_style
+from ..scaler.figure_style import BLUE, VERMILION, house_style, plain_logarithmic, wrapped
 from .ablation import kendall
 from .published import published
 from .timed import Timed
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = {640: BLUE, 1280: VERMILION}  # pixels at which the paper timed
+SIDES = {640: {"xytext": (-6, -3), "ha": "right"}, 1280: {"xytext": (6, -3)}}  # of names, so that they keep apart
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,16 @@ def draw_family(members: Sequence[Member], title: str) -> "Figure":
                 s=36,
                 label=label,
             )
+            beside: dict[str, Any] = SIDES[size]
             for m in some:
                 if m.timed and m.fps_v100:
                     place = (m.timed.median_ms, 1000 / m.fps_v100)
-                    axes.annotate(m.model, place, (6, -3), textcoords="offset points", fontsize=8)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+                    axes.annotate(m.model, place, textcoords="offset points", fontsize=8, **beside)
+        plain_logarithmic(axes.xaxis)
+        plain_logarithmic(axes.yaxis)
+        axes.margins(x=0.27)
         axes.set_xlabel("Latency here, ms, 320 px for all · less is better")
         axes.set_ylabel("1 / FPS on the paper's V100, ms · less is better")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         axes.legend(loc="upper left")
     return figure

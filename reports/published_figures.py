@@ -8,7 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..scaler.figure_style import BLUE, GREEN, INK, ORANGE, PALE, PAPER, PURPLE, SKY, VERMILION, house_style
+from ..scaler.figure_style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PALE,
+    PAPER,
+    PURPLE,
+    SKY,
+    VERMILION,
+    house_style,
+    plain_logarithmic,
+)
 from .published import Published, published
 
 if TYPE_CHECKING:
@@ -158,13 +170,8 @@ def _name(axes: "Axes", rows: Sequence[Published], measure: Measure, *, less_is_
 
 
 def _scale(axes: "Axes", logarithmic: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     if logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_logarithmic(axes.xaxis)
     else:
         axes.set_xlim(left=0)
 
