@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..scaler.figure_style import BLUE, GREEN, INK, ORANGE, PALE, PAPER, PURPLE, SKY, VERMILION, house_style
+from ..scaler.figure_style import BLUE, GREEN, INK, ORANGE, PALE, PAPER, PURPLE, SKY, VERMILION, house_style, log_axis
 from .published import Published, published
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ def _by_family(
                 axes.plot(x, y, **style, **marker, label=f"{name}, {size} px", zorder=4 if ours else 3)
                 if ours:
                     _name(axes, members, measure, less_is_better="less" in label)
-            _scale(axes, logarithmic)
+            if logarithmic:
+                log_axis(axes, "x")
+            else:
+                axes.set_xlim(left=0)
             axes.set_xlabel(label)
         panels[0].set_ylabel("AP, % · more is better")
         panels[0].set_title(title)
@@ -112,7 +115,7 @@ def _all_detectors(title: str, rows: Sequence[Published]) -> "Figure":
             style = {"color": colour, "linewidth": 1.4, "linestyle": "-" if size < 1000 else "--", "marker": "o"}
             x, y = zip(*((row.fps_v100, row.ap_val) for row in members), strict=True)
             axes.plot(x, y, **style, markersize=5, markeredgecolor=PAPER, label=f"{name}, {size} px", zorder=3)
-        others = [row for row in rows if _family(row) is None]  # too close to each other for their names
+        others = [row for row in rows if family_of(row) is None]  # too close to each other for their names
         for device, measure, face in (("V100", _fps, SKY), ("A100", _fps_a100, PAPER)):
             some = [(number, row) for number, row in enumerate(others, start=1) if measure(row) is not None]
             x, y = zip(*((measure(row), row.ap_val) for _, row in some), strict=True)
@@ -122,7 +125,7 @@ def _all_detectors(title: str, rows: Sequence[Published]) -> "Figure":
         key = [f"{number:>2}  {row.model}" for number, row in enumerate(others, start=1)]
         axes.text(0.02, 0.03, "\n".join(key), transform=axes.transAxes, fontsize=7.5, linespacing=1.35, va="bottom")
         axes.axvline(REAL_TIME_FPS, color=PALE, linewidth=1.0, linestyle=":")
-        _scale(axes, logarithmic=True)
+        log_axis(axes, "x")
         axes.set_xlabel("FPS at batch 1 · more is better")
         axes.set_ylabel("AP, % · more is better")
         axes.set_title(title)
@@ -135,13 +138,14 @@ def _lines(rows: Sequence[Published], measure: Measure) -> list[tuple[str, str, 
     """Families at each size, by the measure: name, colour, size in px, members."""
     found: dict[tuple[str, str, int], list[Published]] = {}
     for row in rows:
-        family = _family(row)
+        family = family_of(row)
         if family and row.size_px and measure(row) is not None and row.ap_val is not None:
             found.setdefault((*family, row.size_px), []).append(row)
     return [(*key, sorted(members, key=lambda row: measure(row) or 0.0)) for key, members in found.items()]
 
 
-def _family(row: Published) -> tuple[str, str] | None:
+def family_of(row: Published) -> tuple[str, str] | None:
+    """A model's family and its colour; None of one that is of no family in the figures."""
     return next((family for begins, family in FAMILIES.items() if row.model.startswith(begins)), None)
 
 
@@ -155,18 +159,6 @@ def _name(axes: "Axes", rows: Sequence[Published], measure: Measure, *, less_is_
         offset = (-7 * side, -11) if below else (5 * side, 6)
         ha = "left" if offset[0] > 0 else "right"
         axes.annotate(short, (x, y), offset, textcoords="offset points", ha=ha, fontsize=8, color=BLUE)
-
-
-def _scale(axes: "Axes", logarithmic: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    if logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_xlim(left=0)
 
 
 def _time_ms(row: Published) -> float | None:

@@ -13,10 +13,12 @@ from ..search.seeds import TABLE, read_seeds
 from .ablation import ablation
 from .ablation_figure import draw_ablation
 from .ablation_table import ablation_frame, words
-from .compare_file import Devices, Duels, Family, Populations, read_comparison
+from .compare_file import Devices, Duels, Family, LatencyFronts, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
 from .family import draw_family, family, family_frame, family_words
 from .frames import markdown
+from .latency_fronts import fronts, fronts_frame, fronts_words
+from .latency_fronts_figure import draw_fronts
 from .latex_table import latex
 from .populations import draw_populations, population_frame, populations
 from .search_against_rule import draw_duels, duel_frame, duel_words, duels
@@ -72,7 +74,12 @@ def read_results(folder: Path) -> Results:
         return Results(title, population_frame(groups), [], draw_populations(groups, title))
     if isinstance(comparison, Family):
         members = family(read_timed(folder / comparison.source))
-        return Results(title, family_frame(members), family_words(members), draw_family(members, title))
+        figure = draw_family(members, title, comparison.measured)
+        return Results(title, family_frame(members), family_words(members), figure)
+    if isinstance(comparison, LatencyFronts):
+        both = fronts(read_timed(folder / comparison.source))
+        figure = draw_fronts(both, title, comparison.measured)
+        return Results(title, fronts_frame(both), fronts_words(both), figure)
     if isinstance(comparison, Duels):
         table = read_table(folder / comparison.source)
         searched = {"trials": comparison.trials, "sampler": comparison.sampler}

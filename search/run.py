@@ -185,6 +185,8 @@ def _with_anchors(
         return None
 
     def settled(base: Architecture) -> Architecture:
+        if not base.head.anchored:
+            return base
         split = dataset.split("train")
         its = settle_anchors(base, split, recipe.anchors, size_px=base.size, anchor_t=recipe.anchor_t, seed=study.seed)
         say(f"{base.name}: {its}")
