@@ -37,27 +37,37 @@ class PointDetectLayer(nn.Module):
 
 
 def anchor_free_boxes(logits: Tensor, stride: int) -> Tensor:
-    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 5 + classes).
-
-    The centre is (t + g) x stride, g the cell's corner in cells, the size exp(t) x stride. Source: YOLOX, as released.
-    """
-    centre = (logits[..., :2] + _corners(logits)) * stride
-    return torch.cat((centre, logits[..., 2:4].exp() * stride, logits[..., 4:].sigmoid()), -1)
+    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 5 + classes)."""
+    return torch.cat((offset_boxes(logits, _corners(logits)) * stride, logits[..., 4:].sigmoid()), -1)
 
 
 def distribution_boxes(logits: Tensor, stride: int, bins: int) -> Tensor:
-    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 4 bins + classes).
+    """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 4 bins + classes)."""
+    box = side_boxes(side_lengths(logits[..., : 4 * bins], bins), _corners(logits)) * stride
+    return torch.cat((box, torch.ones_like(box[..., :1]), logits[..., 4 * bins :].sigmoid()), -1)
 
-    From the cell's middle a side, in the order left, top, right, bottom, is as many cells away as the expectation over
-    its bins. Source: PP-YOLOE, arXiv:2203.16250, section 2.2.
+
+def offset_boxes(logits: Tensor, corner: Tensor) -> Tensor:
+    """Boxes (..., 4) cx, cy, w, h in cells from logits (..., 4 or more) and their cells' corners (..., 2) in cells.
+
+    The centre is t + the corner, the size exp(t). Source: YOLOX, as released.
     """
-    sides, classes = logits[..., : 4 * bins].unflatten(-1, (4, bins)), logits[..., 4 * bins :]
+    return torch.cat((logits[..., :2] + corner, logits[..., 2:4].exp()), -1)
+
+
+def side_lengths(logits: Tensor, bins: int) -> Tensor:
+    """How many cells the sides are away from the cell's middle, (..., 4), of logits (..., 4 bins).
+
+    Left, top, right, bottom, each the expectation over its bins. Source: PP-YOLOE, arXiv:2203.16250, section 2.2.
+    """
     cells = torch.arange(bins, device=logits.device, dtype=logits.dtype)
-    distance = (sides.softmax(-1) * cells).sum(-1)
-    before, after = distance[..., :2], distance[..., 2:]
-    middle = _corners(logits) + 0.5
-    box = torch.cat((middle + (after - before) / 2, before + after), -1) * stride
-    return torch.cat((box, torch.ones_like(box[..., :1]), classes.sigmoid()), -1)
+    return (logits.unflatten(-1, (4, bins)).softmax(-1) * cells).sum(-1)
+
+
+def side_boxes(sides: Tensor, corner: Tensor) -> Tensor:
+    """Boxes (..., 4) cx, cy, w, h in cells from sides (..., 4) around the middle of the cell of a corner (..., 2)."""
+    before, after = sides[..., :2], sides[..., 2:]
+    return torch.cat((corner + 0.5 + (after - before) / 2, before + after), -1)
 
 
 def _corners(logits: Tensor) -> Tensor:

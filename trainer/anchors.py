@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..blocks.errors import InputError
+from ..blocks.heads import HEAD_WORDS
 from ..blocks.levels import Anchors
 from ..scaler.architecture import Architecture
 from ..scaler.stages import given_anchors
@@ -128,7 +129,12 @@ def fit_anchors(arch: Architecture, sizes: np.ndarray, *, anchor_t: float, seed:
 
     Source: YOLO9000, arXiv:1612.08242, section 2 (k-means of box sizes); YOLOv7 as released (mutation, its constants
         and its measure). k-means here is of logarithms, where the source divides sizes by their deviation.
+
+    Raises:
+        InputError: the head has no anchors.
     """
+    if not arch.head.anchored:
+        raise InputError(f"{arch.name}: anchors: its head, {HEAD_WORDS[type(arch.head)]}, has none to fit")
     rng = np.random.default_rng(seed)
     counts = [len(level) for level in arch.anchors]
     large = sizes[(sizes >= SMALLEST_PX).any(axis=1)]

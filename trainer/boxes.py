@@ -1,4 +1,4 @@
-"""Boxes as tensors: decoding, and complete IoU."""
+"""Boxes as tensors: decoding, and measures of how two overlap."""
 
 import math
 
@@ -45,3 +45,27 @@ def complete_iou(boxes: Tensor, others: Tensor, eps: float = 1e-7) -> Tensor:
     with torch.no_grad():
         weight = aspect / (aspect - iou + 1 + eps)
     return iou - distance / diagonal - weight * aspect
+
+
+def paired_iou(boxes: Tensor, others: Tensor, eps: float = 1e-10) -> Tensor:
+    """IoU (N,) of boxes and others, corners (N, 4) in one unit; 0 of two without extent."""
+    inner, union, _ = _areas(boxes, others)
+    return inner / (union + eps)
+
+
+def generalised_iou(boxes: Tensor, others: Tensor, eps: float = 1e-10) -> Tensor:
+    """IoU less the share of the enclosing box that neither fills: (N,) of corners (N, 4). Source: arXiv:1902.09630."""
+    inner, union, enclosing = _areas(boxes, others)
+    return inner / (union + eps) - (enclosing - union) / (enclosing + eps)
+
+
+def _areas(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the intersection, the union and the smallest box around both: (N,) each."""
+    (low, high), (other_low, other_high) = boxes.split(2, dim=1), others.split(2, dim=1)
+    inner = _area((torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp(min=0))
+    union = _area(high - low) + _area(other_high - other_low) - inner
+    return inner, union, _area(torch.maximum(high, other_high) - torch.minimum(low, other_low))
+
+
+def _area(sides: Tensor) -> Tensor:
+    return sides[:, 0] * sides[:, 1]

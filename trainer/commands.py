@@ -32,6 +32,10 @@ def train(
     anchors: Annotated[
         str | None, typer.Option(help="keep or auto (fitted to the data); the recipe's by default.")
     ] = None,
+    assigner: Annotated[
+        str | None,
+        typer.Option(help="simple or ota, simota or task-aligned, by the head; the recipe's by default."),
+    ] = None,
     device: DeviceOption = "auto",
     devices: Annotated[
         str | None, typer.Option(help="Several, with a process on each: 0,1 for CUDA devices, cpu,cpu to try it.")
@@ -78,6 +82,7 @@ def train(
             "--recipe": recipe,
             "--batch": None if fewer else batch,
             "--anchors": anchors,
+            "--assigner": assigner,
             "--name": name,
             "--folder": folder,
         }
@@ -89,7 +94,7 @@ def train(
         settings = RunFolder(resume).read_recipe()
         arch = arch or str(RunFolder(resume).architecture)
     else:
-        settings = load_recipe(recipe or "p5", _overrides(batch, anchors, amp, compile_))
+        settings = load_recipe(recipe or "p5", _overrides(batch, anchors, assigner, amp, compile_))
     later = {"epochs": epochs, "patience": patience}
     settings = settings.model_copy(update={key: value for key, value in later.items() if value is not None})
     if arch is None or data is None:
@@ -102,11 +107,13 @@ def train(
     _train(arch, data, settings, target, size, device, seed or 0, start, again, fit_batch, fewer, loggers, pictures)
 
 
-def _overrides(batch: str | None, anchors: str | None, amp: str | None, compile_: bool) -> dict[str, object] | None:
+def _overrides(
+    batch: str | None, anchors: str | None, assigner: str | None, amp: str | None, compile_: bool
+) -> dict[str, object] | None:
     if batch not in (None, "auto") and not (batch.isdecimal() and int(batch)):
         raise InputError(f"--batch {batch}: give a number of images from 1, or auto")
     images = int(batch) if batch and batch != "auto" else None
-    given = {"batch": images, "anchors": anchors, "amp": amp, "compile": compile_ or None}
+    given = {"batch": images, "anchors": anchors, "assigner": assigner, "amp": amp, "compile": compile_ or None}
     return {key: value for key, value in given.items() if value is not None} or None
 
 
@@ -182,7 +189,8 @@ def _train(
         for warning in leak_warnings(dataset):
             typer.echo(f"warning: {warning}", err=True)
     if start is not None and start.how == "grow":
-        typer.echo(f"{arch.name}: anchors of {start.run}, whose detector grows")
+        if arch.head.anchored:
+            typer.echo(f"{arch.name}: anchors of {start.run}, whose detector grows")
     elif not resume:  # a run has its anchors in its architecture
         arch = _anchored(arch, dataset, recipe, size, seed)
     device = device_of(device)
@@ -262,6 +270,8 @@ def _anchored(arch: "Architecture", dataset: "Dataset", recipe: "Recipe", size: 
     """Settle the anchors of a new run, and say how they suit the data where that is news."""
     from .anchors import ENOUGH, settle_anchors
 
+    if not arch.head.anchored:
+        return arch
     split = dataset.split("train")
     settled = settle_anchors(arch, split, recipe.anchors, size_px=size, anchor_t=recipe.anchor_t, seed=seed)
     if recipe.anchors != "keep":

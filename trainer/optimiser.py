@@ -100,7 +100,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A cosine or a line per epoch after a linear warm-up per batch; a function of the place alone: a resume is exact.
+    """A cosine or a line per epoch after a warm-up per batch; a function of the place alone: a resume is exact.
 
     Epochs that extend a run follow the schedule of the new number of epochs; those done stay as they were.
     """
@@ -115,14 +115,14 @@ class Schedule:
         return max(round(self.recipe.warmup_epochs * self.batches), self.recipe.warmup_iterations_min)
 
     def factor(self, epoch: int) -> float:
-        """Factor of the learning rate in an epoch, counted from 0: from 1 towards `lrf`.
+        """Factor of the learning rate in an epoch, counted from 0: from 1 towards `lrf`, and `lrf` from the horizon on.
 
-        The cosine does not quite reach it, the line does in the last epoch. Source: YOLOv7 as released.
+        The cosine does not quite reach it before, the line does in the last epoch. Source: YOLOv7 as released.
         """
-        last, epochs = self.recipe.lrf, self.recipe.epochs
+        last, epochs = self.recipe.lrf, self.recipe.horizon * self.recipe.epochs
         if self.recipe.schedule == "linear":
-            return last + (1 - last) * (1 - epoch / max(epochs - 1, 1))
-        return last + (1 - last) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+            return last + (1 - last) * (1 - min(epoch / max(epochs - 1, 1), 1))
+        return last + (1 - last) * (1 + math.cos(math.pi * min(epoch, epochs) / epochs)) / 2
 
     def at(self, epoch: int, batch: int) -> Settings:
         """The settings of a batch of an epoch, both counted from 0. Source: YOLOv7 as released."""
@@ -135,9 +135,13 @@ class Schedule:
         def risen(low: float, high: float) -> float:
             return low + (high - low) * iteration / self.warmup
 
+        def rate(low: float) -> float:
+            share = iteration / self.warmup if recipe.warmup == "quadratic" else 1.0
+            return low + (risen(low, lr) - low) * share
+
         return Settings(
-            lr=risen(0, lr),
-            bias_lr=risen(self.gain * recipe.warmup_bias_lr, lr),
+            lr=rate(0),
+            bias_lr=rate(self.gain * recipe.warmup_bias_lr),
             momentum=risen(recipe.warmup_momentum, recipe.momentum),
             accumulate=max(1, round(risen(1, recipe.nominal_batch / recipe.batch))),
         )

@@ -38,5 +38,6 @@ def check_pairing(arch: Architecture, assigner: AssignerWord) -> None:
         else f"chooses among anchors, and its head, {HEAD_WORDS[kind]}, has none"
     )
     raise InputError(
-        f"{arch.name}: assigner: {assigner} {why}; say assigner: {first} (as published) or {second} in the recipe"
+        f"{arch.name}: assigner: {assigner} {why}; say assigner: {first} (as published) or {second} in the recipe "
+        "(--assigner)"
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..blocks.errors import InputError
-from ..blocks.heads import HEAD_WORDS
+from ..blocks.heads import HEAD_WORDS, EtHead
 from ..scaler.architecture import Architecture, check_size
 from .data.records import Dataset
 from .pairings import check_pairing
@@ -72,8 +72,10 @@ def check_trainable(arch: Architecture, recipe: Recipe, size_px: int) -> None:
         InputError: the recipe's assigner is none for the kind of head, or the size is too small or not a multiple.
     """
     check_pairing(arch, recipe.assigner)
-    if not arch.head.anchored:
-        raise InputError(f"{arch.name}: there is no loss for its head, {HEAD_WORDS[type(arch.head)]}, yet")
+    if not arch.head.anchored and isinstance(recipe.anchors, list):
+        raise InputError(f"{arch.name}: anchors: its head, {HEAD_WORDS[type(arch.head)]}, has none; leave them out")
+    if isinstance(arch.head, EtHead) and arch.head.bins < 2:
+        raise InputError(f"{arch.name}: head: a side of {arch.head.bins} bin has no length; give it 2 or more")
     least = 2 * arch.strides[-1]
     if 0 < size_px < least:
         raise InputError(f"{arch.name}: size {size_px} leaves a single cell; use {least} or more")

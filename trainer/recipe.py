@@ -41,17 +41,19 @@ class Recipe(BaseModel):
     schedule: Literal["cosine", "linear"]
     lr0: float = Field(gt=0)
     lrf: float = Field(gt=0, le=1)  # the schedule ends at lr0 * lrf
+    horizon: float = Field(1.0, gt=0)  # the share of the epochs after which it does: the rate then stays, or is cut off
     momentum: float = Field(ge=0, lt=1)  # AdamW's first beta
     weight_decay: float = Field(ge=0)  # of convolution weights, for an optimiser step of `nominal_batch` images
     warmup_epochs: float = Field(ge=0)
     warmup_iterations_min: int = Field(ge=0)  # warm-up lasts at least this many batches
+    warmup: Literal["linear", "quadratic"] = "linear"  # how the rates rise
     warmup_momentum: float = Field(ge=0, lt=1)
     warmup_bias_lr: float = Field(ge=0)
     clip_norm: float = Field(ge=0)  # longer gradients are shortened to this norm; 0: none is
     patience: int = Field(ge=0)  # epochs without a better one that end the training; 0: all epochs are run
     amp: Amp  # mixed precision: see `trainer/precision.py`
     compile: bool  # by torch.compile: a minute or more before the first step, for faster ones
-    box: float = Field(ge=0)  # gains of the loss's terms
+    box: float = Field(ge=0)  # gains of the terms of an anchor head's loss; those of others are in `point_loss.py`
     obj: float = Field(ge=0)
     cls: float = Field(ge=0)
     aux: float = Field(ge=0)  # gain of the auxiliary heads
@@ -65,7 +67,8 @@ class Recipe(BaseModel):
     ema_decay: float = Field(ge=0, lt=1)
     ema_tau: float = Field(gt=0)  # the decay rises to `ema_decay` over about this many steps
     augment: Augment
-    close_mosaic: int = Field(0, ge=0)  # epochs at the end without mosaic, mixup and paste-in
+    atss_epochs: int = Field(100, ge=0)  # of `task-aligned`: the first, in which predictions are not looked at
+    close_mosaic: int = Field(0, ge=0)  # epochs at the end without mosaic, mixup and paste-in; see `closing`
     multi_scale: bool = False  # each batch at a size of its own, half to one and a half times the input's
     cache: Cache = "auto"  # where decoded images are kept
     conf: float = Field(ge=0, lt=1)  # evaluation: detections below are dropped
@@ -74,7 +77,11 @@ class Recipe(BaseModel):
 
     def augment_of(self, epoch: int) -> Augment:
         """What is done to the images of an epoch, counted from 0."""
-        return self.augment.single() if epoch >= self.epochs - self.close_mosaic else self.augment
+        return self.augment.single() if self.closing(epoch) else self.augment
+
+    def closing(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is one of the last, in which a decoupled head learns its raw boxes, too."""
+        return epoch >= self.epochs - self.close_mosaic
 
 
 def load_recipe(ref: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -9,11 +9,11 @@ from torch import Tensor
 from ..blocks.errors import CatscaleError
 from ..scaler.architecture import Architecture
 from ..scaler.build import build
-from .assigners import Head
 from .data.loader import Batch
 from .distributed import World, sync_norms
 from .ema import Ema
-from .loss import Loss, LossParts
+from .loss import LossParts, at_least_one
+from .loss_choice import loss_of
 from .optimiser import Settings, make_optimiser, parameter_groups
 from .precision import halve_backward, precision
 from .recipe import Recipe
@@ -52,7 +52,7 @@ class Stepper:
         self.carried = start and start.put(self.model)
         self.groups = tuple(name for name, parameters in parameter_groups(self.model).items() if parameters)
         self.optimiser = make_optimiser(self.model, recipe)
-        self.loss = Loss(Head.of(arch), classes=arch.classes, size_px=size_px, recipe=recipe)
+        self.loss = loss_of(arch, recipe, size_px=size_px)
         self.ema = Ema(self.model, decay=recipe.ema_decay, tau=recipe.ema_tau)
         self.precision = precision(recipe.amp, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.scaled)
@@ -85,12 +85,12 @@ class Stepper:
         if self.world.size > 1:
             share = len(batch.ids) / whole
 
-            def positives(count: Tensor) -> Tensor:
-                total = count.float().reshape(1)
+            def divisor(own: Tensor) -> Tensor:
+                total = own.float().reshape(1)
                 self.world.sum_([total])
-                return total[0].clamp(min=1) * share
+                return at_least_one(total[0]) * share
 
-            self.loss.positives = positives
+            self.loss.divisor = divisor
         return self.loss(outputs, batch.targets)  # they stay on the host
 
     def backward(self, total: Tensor) -> None:

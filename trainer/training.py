@@ -145,6 +145,7 @@ class Training:
         """One pass over the training images; what is left of an accumulation at its end makes a step too."""
         now, step = self.under_way, self.step
         step.model.train()
+        step.loss.begin(epoch)
         sums = torch.tensor(now.sums, dtype=torch.float64).to(self.device)
         pending, began = 0, time.perf_counter()
         settings = self.schedule.at(epoch, max(now.batches - 1, 0))

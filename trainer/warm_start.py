@@ -101,6 +101,8 @@ class WarmStart:
 
 def with_anchors_of(base: Architecture, arch: Architecture) -> Architecture:
     """An architecture with another's anchors on the levels that both have."""
+    if not (base.head.anchored and arch.head.anchored):
+        return arch
     theirs = dict(zip(base.strides, base.anchors, strict=True))
     anchors = tuple(theirs.get(stride, own) for stride, own in zip(arch.strides, arch.anchors, strict=True))
     return arch.replace(anchors=anchors)

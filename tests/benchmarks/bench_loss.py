@@ -15,9 +15,9 @@ from pathlib import Path
 import catscale
 import torch
 from catscale.scaler.suppression import xyxy_from_cxcywh
+from catscale.trainer.anchor_loss import AnchorLoss, Assignment
 from catscale.trainer.assigners import Head, Positives, SimpleAssigner, level_candidates
 from catscale.trainer.boxes import decode
-from catscale.trainer.loss import Assignment, Loss
 from catscale.trainer.ota import OtaAssigner
 from catscale.trainer.recipe import load_recipe
 from torch import Tensor
@@ -116,7 +116,7 @@ def test_loss(capsys) -> None:  # type: ignore[no-untyped-def]
     }
     recipe = load_recipe("p5")
     losses = {
-        name: Loss(Head.of(arch), classes=CLASSES, size_px=SIZE_PX, recipe=recipe, assignment=assignment)
+        name: AnchorLoss(Head.of(arch), classes=CLASSES, size_px=SIZE_PX, recipe=recipe, assignment=assignment)
         for name, assignment in assignments.items()
     }
     lines: list[str] = []

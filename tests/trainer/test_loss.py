@@ -3,8 +3,8 @@
 import pytest
 import torch
 from catscale.blocks.errors import InputError
+from catscale.trainer.anchor_loss import AnchorLoss, Assignment, last_written, level_weights
 from catscale.trainer.assigners import Head, candidates
-from catscale.trainer.loss import Assignment, Loss, last_written, level_weights
 from catscale.trainer.ota import OtaAssigner
 from catscale.trainer.recipe import Recipe, load_recipe
 from hypothesis import given, settings
@@ -23,8 +23,8 @@ from .slow_loss import (
 )
 
 
-def loss_of(head: str, recipe: Recipe, classes: int, size_px: int) -> Loss:
-    return Loss(Head.from_pixels(*HEADS[head]), classes=classes, size_px=size_px, recipe=recipe)
+def loss_of(head: str, recipe: Recipe, classes: int, size_px: int) -> AnchorLoss:
+    return AnchorLoss(Head.from_pixels(*HEADS[head]), classes=classes, size_px=size_px, recipe=recipe)
 
 
 def assert_is_the_slow_one(head: str, targets: Tensor, *, batch: int, classes: int, smoothing: float = 0.0) -> None:
@@ -174,7 +174,7 @@ def test_the_constraint_bounds_the_overlap_by_the_distance_from_the_centre(
     From the cells on its left and above, its centre lies at 1.75.
     """
     recipe = load_recipe("p5", {"assigner": "simple", "aux_constraint": constraint, "obj": 0, "cls": 0, "aux": 1})
-    loss = Loss(Head.from_pixels([[(32, 32)]], [8]), classes=1, size_px=128, recipe=recipe)
+    loss = AnchorLoss(Head.from_pixels([[(32, 32)]], [8]), classes=1, size_px=128, recipe=recipe)
     targets = torch.tensor([[0, 0, 8.75 / 16, 8.75 / 16, 4 / 16, 4 / 16]])
     lead, aux = torch.zeros(1, 1, 16, 16, 6), torch.zeros(1, 1, 16, 16, 6)
     low, high = reach

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from catscale.trainer.anchor_loss import AnchorLoss, Assignment
 from catscale.trainer.assigners import Head, Positives
-from catscale.trainer.loss import Assignment, Loss
 from catscale.trainer.ota import OtaAssigner
 from catscale.trainer.recipe import load_recipe
 from hypothesis import given, settings
@@ -150,7 +150,7 @@ def test_places_that_answer_for_nothing_may_stay_without_effect() -> None:
     for compact in (True, False):
         maps = random_maps("p5", 128, 2, 3, seed=1)
         head, assignment = Head.from_pixels(*HEADS["p5"]), Assignment(OtaAssigner(10, compact=compact))
-        loss = Loss(head, classes=3, size_px=128, recipe=load_recipe("p5"), assignment=assignment)
+        loss = AnchorLoss(head, classes=3, size_px=128, recipe=load_recipe("p5"), assignment=assignment)
         loss({"lead": maps}, targets).total.backward()
         gradients.append([level.grad for level in maps])
     torch.testing.assert_close(gradients[0], gradients[1])
@@ -159,7 +159,7 @@ def test_places_that_answer_for_nothing_may_stay_without_effect() -> None:
 def test_broken_predictions_are_no_error() -> None:
     """They end in a loss that is not finite, which the loop counts."""
     maps = [torch.full_like(level, torch.nan) for level in random_maps("p5", 128, 2, 3, seed=1)]
-    loss = Loss(Head.from_pixels(*HEADS["p5"]), classes=3, size_px=128, recipe=load_recipe("p5"))
+    loss = AnchorLoss(Head.from_pixels(*HEADS["p5"]), classes=3, size_px=128, recipe=load_recipe("p5"))
     assert not loss({"lead": maps}, random_targets(60, 2, 3, seed=1)).total.isfinite()
 
 

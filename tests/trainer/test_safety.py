@@ -15,13 +15,14 @@ import pytest
 import torch
 from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture
+from catscale.trainer.anchor_loss import AnchorLoss
 from catscale.trainer.checkpoint import load_state
 from catscale.trainer.data.records import Dataset
 from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
 from catscale.trainer.interruption import Interrupted, TimeUp
 from catscale.trainer.loop import TrainResult, train
-from catscale.trainer.loss import Loss, LossParts
+from catscale.trainer.loss import LossParts
 from catscale.trainer.memory_limits import OutOfMemory, fitting_batch
 from catscale.trainer.recipe import Recipe, load_recipe
 from catscale.trainer.run_folder import EpochRow, RunFolder
@@ -283,15 +284,15 @@ def test_the_batch_that_fits_divides_the_images_of_a_step(
 def test_after_bad_batches_in_a_row_the_saved_average_goes_on_at_a_tenth_of_the_rate(
     arch: Architecture, data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = Loss.__call__, iter(range(10**6))
+    original, calls = AnchorLoss.__call__, iter(range(10**6))
     monkeypatch.setattr("catscale.trainer.divergence.BAD_IN_A_ROW", 3)
 
-    def call(self: Loss, outputs: Any, targets: torch.Tensor) -> LossParts:
+    def call(self: AnchorLoss, outputs: Any, targets: torch.Tensor) -> LossParts:
         parts = original(self, outputs, targets)
         bad = 8 + 2 <= next(calls) < 8 + 5  # three batches of the second epoch
         return parts._replace(total=parts.total * torch.nan) if bad else parts
 
-    monkeypatch.setattr(Loss, "__call__", call)
+    monkeypatch.setattr(AnchorLoss, "__call__", call)
     events: list[str] = []
     rows: list[EpochRow] = []
     taken: list[Mapping[str, torch.Tensor]] = []

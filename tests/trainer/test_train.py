@@ -13,6 +13,7 @@ import torch
 from catscale.blocks.errors import InputError
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.build import build, deploy
+from catscale.trainer.anchor_loss import AnchorLoss
 from catscale.trainer.checkpoint import WeightsHeader, load_state, load_weights, read_header, save_weights
 from catscale.trainer.data.loader import Batch, train_batches
 from catscale.trainer.data.records import Dataset
@@ -20,7 +21,7 @@ from catscale.trainer.data.shapes import make_shapes
 from catscale.trainer.data.sources import open_dataset
 from catscale.trainer.kept_matches import KeptMatches
 from catscale.trainer.loop import Diverged, TrainResult, train
-from catscale.trainer.loss import Loss, LossParts
+from catscale.trainer.loss import LossParts
 from catscale.trainer.recipe import Recipe, load_recipe
 from catscale.trainer.resampled_ap import resampled_ap
 from catscale.trainer.run_folder import EpochRow, RunFolder, load_run, next_folder
@@ -206,15 +207,15 @@ def test_an_architecture_of_other_classes_is_refused(arch: Architecture, data: D
 
 def bad_loss(monkeypatch: pytest.MonkeyPatch, bad_calls: set[int] | None) -> None:
     """Make the loss of some calls (of all where None) infinite."""
-    original, calls = Loss.__call__, iter(range(10**6))
+    original, calls = AnchorLoss.__call__, iter(range(10**6))
 
-    def call(self: Loss, outputs: Any, targets: torch.Tensor) -> LossParts:
+    def call(self: AnchorLoss, outputs: Any, targets: torch.Tensor) -> LossParts:
         parts = original(self, outputs, targets)
         if bad_calls is None or next(calls) in bad_calls:
             return parts._replace(total=parts.total * torch.inf)
         return parts
 
-    monkeypatch.setattr(Loss, "__call__", call)
+    monkeypatch.setattr(AnchorLoss, "__call__", call)
 
 
 def test_a_batch_without_a_finite_loss_is_left_out_and_counted(
@@ -230,14 +231,14 @@ def test_a_batch_without_a_finite_loss_is_left_out_and_counted(
 def test_a_gradient_that_is_not_finite_makes_no_step(
     arch: Architecture, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Loss.__call__
+    original = AnchorLoss.__call__
 
-    def call(self: Loss, outputs: Any, targets: torch.Tensor) -> LossParts:
+    def call(self: AnchorLoss, outputs: Any, targets: torch.Tensor) -> LossParts:
         parts = original(self, outputs, targets)
         zero = outputs["lead"][0].sum() * 0
         return parts._replace(total=parts.total + zero.abs().sqrt())  # its value is 0, its gradient 0 * inf
 
-    monkeypatch.setattr(Loss, "__call__", call)
+    monkeypatch.setattr(AnchorLoss, "__call__", call)
     rows: list[EpochRow] = []
     trained(arch, data, tmp_path / "run", recipe(), on_epoch=rows.append)
     assert [row.skipped for row in rows] == [3, 3]
