@@ -2,7 +2,8 @@
 
 The lowering and the cost rules are run once, with a polynomial in place of each width (`scaler.polynomial`): parameters
 and MACs come out as quadratic forms, biases and activations as linear ones, exactly. Counting a detector of other
-widths is then rounding the widths and evaluating the forms, in whole numbers.
+widths is then rounding the widths and evaluating the forms, in whole numbers. Maps grow with the image's area, but for
+those that a mean over a whole map leaves, which are counted apart.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..blocks.errors import InputError
 from ..blocks.graph import Graph
-from ..blocks.measures import total
+from ..blocks.measures import Cost, total
+from ..blocks.ops import GlobalPool
 from ..blocks.roles import Role, fields_with
 from .architecture import DETECT, Architecture, lower
 from .block_scaling import DIVISORS, least_multiple
@@ -34,11 +36,11 @@ LIMIT = 2**62  # what the machine's whole numbers hold, with room for a sum
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Params, MACs, biases and activations as quadratic forms in (1, k), where k = scaled widths / `STEP`."""
+    """The `figures` as quadratic forms in (1, k), where k = scaled widths / `STEP`."""
 
     own: Integers  # (n,) widths before scaling; fields that are equal, and scaled alike, are one unknown
     part: Integers  # (n,) place of the part whose factor scales it
-    forms: Integers  # (4, 1 + n, 1 + n), upper triangles
+    forms: Integers  # (4 or 7, 1 + n, 1 + n), upper triangles
     identity: NDArray[np.uint64]  # (1 + n,) linear form of `identity`, modulo 2^64
 
     def unknowns(self, numerators: Any, denominators: Any, divisor: int) -> Integers:
@@ -49,7 +51,7 @@ class Forms:
         return np.concatenate((np.ones_like(k[:1]), k))
 
     def evaluate(self, unknowns: Integers) -> Integers:
-        """The four counts, (4,) or (4, m), for (1, k)."""
+        """The figures, (4 or 7,) or (4 or 7, m), for (1, k)."""
         return (self.forms @ unknowns * unknowns).sum(axis=1)
 
     def identities(self, unknowns: Integers) -> NDArray[np.uint64]:
@@ -57,8 +59,8 @@ class Forms:
         return (self.identity[:, None] * unknowns.astype(np.uint64)).sum(axis=0, dtype=np.uint64)
 
 
-def forms_of(architecture: Architecture, size: int, parts: Parts = ALL) -> Forms | None:
-    """The forms at a size in pixels; None where the counts are no polynomials in the widths, or too large.
+def forms_of(architecture: Architecture, parts: Parts = ALL) -> Forms | None:
+    """The forms; None where the counts are no polynomials in the widths, or too large.
 
     Widths of no part, or of one whose factor is 1, stay as they are.
 
@@ -69,7 +71,7 @@ def forms_of(architecture: Architecture, size: int, parts: Parts = ALL) -> Forms
     *blocks, head = _widths_unknown(architecture, parts, unknowns)
     try:
         train = lower(architecture, blocks, head=head)
-        counts = figures(train.deployed(), size)
+        counts = figures(train.deployed(), architecture.strides[-1])
         key = identity(train)
     except (NotPolynomialError, InputError, TypeError):  # a rule asks more of a width than sums and products
         return None
@@ -89,10 +91,29 @@ def forms_of(architecture: Architecture, size: int, parts: Parts = ALL) -> Forms
     return Forms(np.array(own, dtype=np.int64), np.array(part, dtype=np.int64), forms, linear)
 
 
-def figures(deploy: Graph, size: int) -> list[Whole]:
-    """Params, MACs, biases and activations of a deploy graph, for an image of `size` pixels."""
-    cost = total([cost for _, _, cost in deploy.costs(size)])
-    return [cost.params, cost.macs, cost.biases, cost.activations]
+def figures(deploy: Graph, stride: int) -> list[Whole]:
+    """Params of a deploy graph, then the MACs, biases and activations of each square of `stride` pixels of the image.
+
+    Behind them, where there are any, the three that are the same whatever the image's size: of means over whole maps,
+    and of what is made of them alone.
+    """
+    means: set[str] = set()
+    growing, fixed = [Cost()], [Cost()]
+    for layer, _, cost in deploy.costs(stride):
+        if isinstance(layer.op, GlobalPool) or (layer.inputs and means.issuperset(layer.inputs)):
+            means.add(layer.name)
+            fixed.append(cost)
+        else:
+            growing.append(cost)
+    each, rest = total(growing), total(fixed)
+    found: list[Whole] = [each.params + rest.params, each.macs, each.biases, each.activations]
+    return found if rest == Cost() else [*found, rest.macs, rest.biases, rest.activations]
+
+
+def of_size(figures: Any, area: Any) -> list[Any]:
+    """Params, MACs, biases and activations of an image of `area` squares, from `figures` of one detector or of many."""
+    params, *maps = figures
+    return [params, *(each * area + rest for each, rest in zip(maps[:3], maps[3:] or (0, 0, 0), strict=True))]
 
 
 def identity(train: Graph) -> Whole:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..blocks.errors import InputError
 from .architecture import Architecture, check_size
 from .factors import exact_factor
-from .forms import ALL, LIMIT, Forms, Integers, Parts, figures, forms_of, identity
+from .forms import ALL, LIMIT, Forms, Integers, Parts, figures, forms_of, identity, of_size
 from .scaling import DIVISOR, DIVISORS, SETTINGS, apply, checked_setting, width
 
 Figure = TypeVar("Figure", int, Integers)
@@ -102,12 +102,11 @@ class Wiring:
         if forms is None or self._own is None:
             return None
         if all(value == 1 for value in exact):
-            params, *maps = self._own
+            found = self._own
         else:
             ratios = [value.numerator for value in exact], [value.denominator for value in exact]
-            params, *maps = forms.evaluate(forms.unknowns(*ratios, divisor)).tolist()
-        area = (size // self.stride) ** 2
-        return Counts(params, *(count * area for count in maps))
+            found = forms.evaluate(forms.unknowns(*ratios, divisor)).tolist()
+        return Counts(*of_size(found, (size // self.stride) ** 2))
 
     def count_all(
         self, factors: ArrayLike, sizes: ArrayLike, divisor: int = DIVISOR
@@ -119,13 +118,13 @@ class Wiring:
 
         Raises:
             InputError: a factor is not above zero, or cannot be built; a size is no multiple of the largest stride;
-                counts are beyond 2^62, or do not grow with the area.
+                counts are beyond 2^62, or maps grow otherwise than with the area.
         """
         side = np.asarray(sizes, dtype=np.int64)
         for size in np.unique(side):
             check_size(int(size), self.stride, self.architecture.name)
         if self._own is None:
-            raise InputError(f"{self.architecture.name}: its maps do not grow with the area; count it by profile")
+            raise InputError(f"{self.architecture.name}: maps grow otherwise than with the area; count it by profile")
         checked_setting("divisor", divisor)
         if divisor not in DIVISORS:
             known = ", ".join(map(str, DIVISORS))
@@ -133,31 +132,31 @@ class Wiring:
         distinct, place = np.unique(np.asarray(factors), return_inverse=True)
         unit, identities = self._scaled([exact_factor("width", factor) for factor in distinct.tolist()], divisor)
         area = (side // self.stride) ** 2
-        if (unit.max(axis=0, initial=0)[place].astype(np.float64) * area >= LIMIT).any():
+        if (unit.max(axis=0, initial=0)[place].astype(np.float64) * (area + 1) >= LIMIT).any():
             raise InputError(f"{self.architecture.name}: counts beyond 2^62; count it by profile")
-        params, *maps = unit[:, place]
-        return Counts(params, *(count * area for count in maps)), identities[place] + PRIME * side.astype(np.uint64)
+        return Counts(*of_size(unit[:, place], area)), identities[place] + PRIME * side.astype(np.uint64)
 
     def forms(self, parts: Parts = ALL) -> Forms | None:
-        """Its counts as forms in the widths, for an image as small as the largest stride; None where they are none.
+        """Its `figures` as forms in the widths; None where they are none.
 
         Raises:
             ScaleError: no node's name begins with one of the parts.
         """
         if parts not in self._forms:
-            self._forms[parts] = forms_of(self.architecture, self.stride, parts)
+            self._forms[parts] = forms_of(self.architecture, parts)
         return self._forms[parts]
 
     @cached_property
     def _own(self) -> list[int] | None:
-        """The counts with its own widths, for an image as small as the largest stride; None where they do not scale."""
+        """Its `figures` with its own widths; None where they do not give its counts at other sizes."""
         deploy = self.architecture.graph("deploy")
-        unit, larger = (cast(list[int], figures(deploy, size)) for size in (self.stride, 2 * self.stride))
-        return unit if larger == [unit[0], *(4 * count for count in unit[1:])] else None
+        found, larger = (cast(list[int], figures(deploy, size)) for size in (self.stride, 2 * self.stride))
+        return found if of_size(found, 4) == of_size(larger, 1) else None
 
     def _scaled(self, factors: list[Fraction], divisor: int) -> tuple[Integers, NDArray[np.uint64]]:
-        """Counts (4, m) for an image as small as the largest stride, and identities (m,)."""
-        unit = np.empty((4, len(factors)), dtype=np.int64)
+        """Figures (4 or 7, m), and identities (m,)."""
+        assert self._own is not None
+        unit = np.empty((len(self._own), len(factors)), dtype=np.int64)
         identities = np.empty(len(factors), dtype=np.uint64)
         one = np.array([factor == 1 for factor in factors], dtype=bool)
         forms = self.forms()

@@ -1,5 +1,6 @@
 """Official checkpoints as run folders of ours, and back: what `catscale weights` does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,9 +10,13 @@ from ..scaler.architecture import Architecture
 from ..scaler.aux_heads import without_aux
 from ..scaler.build import build, deploy
 from ..scaler.documents import write_text, written
-from ..scaler.official.checkpoints import disagreements, from_official, to_official
+from ..scaler.official.beside import disagreements, own_anchors
+from ..scaler.official.checkpoints import from_official, to_official
 from ..scaler.official.exporting import form_named
 from ..scaler.official.importing import import_document
+from ..scaler.official.keys import unwrapped
+from ..scaler.official.layouts import classes_in, layout_of
+from ..scaler.official.recognising import models_like
 from ..scaler.official.text import official_yaml
 from ..scaler.official.unpickling import Checkpoint, read_checkpoint
 from ..scaler.zoo import load
@@ -38,6 +43,7 @@ def import_weights(
     run = RunFolder(folder)
     run.refuse_if_taken()
     checkpoint = read_checkpoint(source)
+    checkpoint = replace(checkpoint, tensors=unwrapped(checkpoint.tensors))
     architecture, state, notes = _weights(checkpoint, source, arch)
     dataset = None if data is None else open_dataset(data)
     names = checkpoint.names if dataset is None else dataset.classes
@@ -76,27 +82,31 @@ def _weights(
 ) -> tuple[Architecture, dict[str, torch.Tensor], tuple[str, ...]]:
     """Architecture, state dict, and what the checkpoint says otherwise."""
     where = str(source)
-    imported = None
+    imported, notes = None, ()
     if checkpoint.config is not None:
         imported = import_document(checkpoint.config, f"{where}: its model file", source.stem)
     if arch is not None:
-        architecture, notes = _with_heads_of(checkpoint, load(arch))
+        architecture, notes = _with_heads_of(checkpoint, load(arch), where)
         if imported is not None and imported.architecture.strides != architecture.strides:
             raise InputError(f"{where}: has levels at strides {imported.architecture.strides}, not as {arch} has them")
-        return (
-            architecture,
-            from_official(checkpoint.tensors, architecture, where=where),
-            (*notes, *disagreements(checkpoint, architecture)),
-        )
-    if imported is None:
-        raise InputError(f"{where}: a plain state dict does not say its architecture; name it with --arch")
-    architecture = imported.architecture
-    state = from_official(checkpoint.tensors, architecture, imported.slots, where)
-    return architecture, state, disagreements(checkpoint, architecture)
+    elif imported is not None:
+        architecture = imported.architecture
+    else:
+        alike = " or ".join(f"--arch {each.name}" for each in models_like(checkpoint.tensors))
+        mend = f"it seems to be {alike}" if alike else "name it with --arch"
+        raise InputError(f"{where}: a plain state dict does not say its architecture; {mend}")
+    if anchors := own_anchors(checkpoint, architecture, where):
+        architecture = architecture.replace(anchors=anchors)
+        notes = (*notes, "it has anchors of its own, and so has the run folder's architecture")
+    slots = imported.slots if imported is not None and arch is None else None
+    state = from_official(checkpoint.tensors, architecture, slots, where)
+    return architecture, state, (*notes, *disagreements(checkpoint, architecture))
 
 
-def _with_heads_of(checkpoint: Checkpoint, architecture: Architecture) -> tuple[Architecture, tuple[str, ...]]:
-    """The architecture without what only training needs, where the checkpoint is that of a deployed model."""
+def _with_heads_of(
+    checkpoint: Checkpoint, architecture: Architecture, where: str
+) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture with the checkpoint's number of classes, and with no more heads than a deployed model has."""
     notes: list[str] = []
     if architecture.aux and not any(".m2." in key for key in checkpoint.tensors):
         architecture = without_aux(architecture)
@@ -104,7 +114,12 @@ def _with_heads_of(checkpoint: Checkpoint, architecture: Architecture) -> tuple[
     if architecture.implicit and not any(key.endswith(".implicit") for key in checkpoint.tensors):
         architecture = architecture.replace(implicit=False)
         notes.append("it has no implicit vectors, and the run folder's architecture has none")
-    return architecture, tuple(notes)
+    layout = layout_of(checkpoint.tensors, architecture, where)
+    classes = classes_in(checkpoint.tensors, layout.slots, architecture) or architecture.classes
+    if classes != architecture.classes:
+        architecture = architecture.replace(classes=classes)
+        notes.append(f"it is for {classes} classes, and so is the run folder's architecture")
+    return architecture, (*notes, *layout.notes)
 
 
 def export_weights(folder: Path, output: Path, form: str = "train", which: Which = "best") -> Path:

@@ -20,8 +20,9 @@ def weights(
 ) -> None:
     """Read an official checkpoint into a run folder, for val, predict and train --weights; or write one.
 
-    Nothing in the file is executed. A pickled model brings its architecture and class names; a plain state dict needs
-    --arch. What is written is a plain state dict, with its model file beside it.
+    Files of YOLOv7, YOLOR, YOLOv5 (r6.1) and YOLOX are read, unfused and fused; nothing in them is executed. A pickled
+    model brings its architecture and class names; a plain state dict, as YOLOX's always are, needs --arch. What is
+    written is a plain state dict in YOLOv7's layout, with its model file beside it.
 
     Example: catscale weights yolov7.pt -o runs/yolov7
     """

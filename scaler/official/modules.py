@@ -3,7 +3,7 @@
 One closed table each for modules of several layers (`COMPOSITES`) and of one (`read_plain`, `write_plain`). A row is
 addressed by its module and arguments; a part of its weights by a *slot*, the prefix of its keys in a checkpoint.
 
-Source: facts of the released YOLOv7 and YOLOR models.
+Source: facts of the released YOLOv7, YOLOR and YOLOv5 (r6.1) models.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,15 @@ from ...blocks.csp import CspA, CspB
 from ...blocks.errors import InputError, nearest
 from ...blocks.ops import Add, Concat, Conv, GroupConcat, MaxPool, Op, RepConv, SpaceToDepth, Upsample
 from ...blocks.plain import Fold, GroupJoin, Join, MaxPoolNode, ReOrg, Sum, UpsampleNode
-from ...blocks.pyramid import SppCspc
+from ...blocks.pyramid import Spp, SppCspc
 from ...blocks.residual import UNITS, Chain, DarkBlock, ResBlock, UnitWord
 from ...blocks.roles import Block
 from ...blocks.stems import StemBlock
-from ...blocks.transitions import DownC
+from ...blocks.transitions import DownC, StridedConv
 from .rows import Config, Row
 
-MAY_BE_PLAIN = "Bottleneck"  # the module whose second argument, False, leaves out its residual connection
+MAY_BE_PLAIN = ("Bottleneck", "C3")  # modules whose second argument, False, leaves out their residual connections
+OF_YOLOV5 = ("C3", "SPPF")  # modules of YOLOv5's files alone: read, and never written, as YOLOv7's loader has none
 GROUPS = 2  # the only number of groups that Chuncat and Foldcut know
 
 
@@ -55,12 +56,11 @@ def _repeat(repeat: int, repeats: int, alone: bool) -> str:
 
 def _csp(name: str, unit: UnitWord) -> dict[str, Composite]:
     """The three kinds of cross-stage partial modules with one unit inside; the second is residual unless it is dark."""
-    places = {"cv1": "stem", "cv2": "bypass", "cv3": "out"}
     return {
-        f"{name}A": Composite(lambda out, repeats: CspA(out, repeats, unit=unit), places),
+        f"{name}A": Composite(lambda out, repeats: CspA(out, repeats, unit=unit), CSP),
         f"{name}B": Composite(
             lambda out, repeats: CspB(out, repeats, residual=unit != "dark", unit=unit),
-            places,
+            CSP,
         ),
         f"{name}C": Composite(
             lambda out, repeats: CspA(out, repeats, tail=True, unit=unit),
@@ -75,6 +75,7 @@ def _or_chain(block: Callable[[int], Block], unit: UnitWord) -> Callable[[int, i
 
 
 RES = {"cv1": "conv1", "cv2": "conv2", "cv3": "conv3"}
+CSP = {"cv1": "stem", "cv2": "bypass", "cv3": "out"}
 COMPOSITES: dict[str, Composite] = {
     "SPPCSPC": Composite(
         lambda out, _: SppCspc(out),
@@ -96,6 +97,8 @@ COMPOSITES: dict[str, Composite] = {
     **_csp("BottleneckCSP", "dark"),
     **_csp("ResCSP", "res"),
     **_csp("ResXCSP", "resx"),
+    "C3": Composite(CspA, CSP),
+    "SPPF": Composite(lambda out, _: Spp(out, chained=True), {"cv1": "stem", "cv2": "out"}),
 }
 REPEATS_INSIDE = tuple(name for name in COMPOSITES if name != "Stem")  # one block of ours, however often it stands
 
@@ -124,8 +127,9 @@ def composite_of(block: Block) -> tuple[str, int, list[Any]] | None:
         block, rest = replace(block, residual=True), [False]
     repeats, out = getattr(block, "repeats", 1), getattr(block, "out", 0)
     several = replace(block, repeats=2) if isinstance(block, Chain) else block  # one that is a chain of one, too
-    found = (name for name, kind in COMPOSITES.items() if kind.make(out, getattr(several, "repeats", 1)) == several)
-    return next(((name, repeats, rest) for name in found if not rest or name == MAY_BE_PLAIN), None)
+    written = ((name, kind) for name, kind in COMPOSITES.items() if name not in OF_YOLOV5)
+    found = (name for name, kind in written if kind.make(out, getattr(several, "repeats", 1)) == several)
+    return next(((name, repeats, rest) for name in found if not rest or name in MAY_BE_PLAIN), None)
 
 
 def read_block(config: Config, row: Row) -> Block:
@@ -136,10 +140,18 @@ def read_block(config: Config, row: Row) -> Block:
     """
     if row.module in COMPOSITES:
         match list(row.args):
-            case [out] | [out, True | False] if _counts(out) and (len(row.args) == 1 or row.module == MAY_BE_PLAIN):
-                block = COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
-                return replace(block, residual=False) if False in row.args else block  # type: ignore[type-var]
-        raise _unsupported(config, row)
+            case [out, True | False] if row.module in MAY_BE_PLAIN:
+                pass
+            case [out, 5] if row.module == "SPPF":  # the window of its pools
+                pass
+            case [out]:
+                pass
+            case _:
+                raise _unsupported(config, row)
+        if not _counts(out):
+            raise _unsupported(config, row)
+        block = COMPOSITES[row.module].make(config.channels(out), config.repeats(row))
+        return replace(block, residual=False) if False in row.args else block  # type: ignore[type-var]
     if row.module not in PLAIN:
         raise config.fault(row, f"unknown module {row.module!r}; {nearest(row.module, MODULES)}")
     return _read_plain(config, row)
@@ -193,6 +205,24 @@ def _convolution(config: Config, row: Row, rest: list[Any], kernel: int) -> tupl
 
 def _counts(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def parts_in_yolov5(block: Block) -> Mapping[str, str] | None:
+    """Names of a node's sub-layers with weights in YOLOv5's files, where a node is a row, and ours; None: no row is it.
+
+    A single layer's are empty.
+    """
+    match block:
+        case CspA(unit="dark", tail=False, reversed=False, hidden=None):
+            return COMPOSITES["C3"].slots(block)
+        case Spp(chained=True):
+            return COMPOSITES["SPPF"].slots(block)
+        case ConvNode(norm=True) | StridedConv():
+            return {"": ""}
+        case Join() | UpsampleNode():
+            return {}
+        case _:
+            return None
 
 
 def write_plain(op: Op) -> tuple[str, list[Any]] | None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from .zoo_models import MODELS
 
-BASES = ["yolov7-tiny", "yolov7", "yolov7-w6", "yolov7-e6e", "yolov4-csp", "yolor-p6"]
+BASES = ["yolov7-tiny", "yolov7", "yolov7-w6", "yolov7-e6e", "yolov4-csp", "yolor-p6", "yolox-s", "pp-yoloe-s"]
 
 factors = st.integers(1, 400).map(lambda n: n / 128) | st.floats(0.01, 5)
 of_parts = st.dictionaries(st.sampled_from(["backbone", "neck", "backbone.p4"]), factors | st.just(1.0), min_size=1)
@@ -101,6 +101,16 @@ def test_arrays_of_counts_are_those_of_the_detectors_alone(
 @pytest.mark.parametrize("base", MODELS)
 def test_the_counts_of_every_zoo_model_are_forms_in_its_widths(base: str) -> None:
     assert Wiring(catscale.load(base)).forms() is not None
+
+
+def test_maps_of_one_cell_are_counted_once_whatever_the_size() -> None:
+    """PP-YOLOE gates channels by means over whole maps, which another size does not make more of."""
+    sizes = [32, 320, 1280]
+    counts, _ = Wiring(catscale.load("pp-yoloe-s")).count_all([0.5, 1, 2], sizes)
+    for place, (width, size) in enumerate(zip([0.5, 1, 2], sizes, strict=True)):
+        cost = catscale.load("pp-yoloe-s").scale(width=width).cost(size)
+        found = counts.params[place], counts.macs[place], counts.biases[place], counts.activations[place]
+        assert found == (cost.params, cost.macs, cost.total.biases, cost.activations)
 
 
 def test_counts_are_whole_numbers_far_beyond_float_precision() -> None:

@@ -1,10 +1,12 @@
 """A second reader of official model files, which knows the format's rules and the facts sheet and nothing of catscale.
 
+It reads YOLOv5's files, too, whose modules of its own are `C3` and `SPPF`.
+
 One functional forward, written from the facts of the released models, reads, makes or counts the weights it comes by.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -14,30 +16,10 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
+from .plain_layers import Weights
+
+YOLOV5 = ["C3", "SPPF"]
 CSP = [f"{unit}CSP{kind}" for unit in ("Bottleneck", "Res", "ResX") for kind in "ABC"]
-
-
-@dataclass
-class Weights:
-    """Weights by official key: those given, or, where there are none yet, made at random (on `meta`: only counted)."""
-
-    values: dict[str, Tensor] = field(default_factory=dict)
-    device: str = "cpu"
-    made: bool = True
-    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
-
-    def __call__(self, key: str, *shape: int, low: float = -0.1, high: float = 0.1) -> Tensor:
-        if self.made and self.device == "meta":
-            self.values[key] = torch.empty(shape, device="meta")
-        elif self.made:
-            self.values[key] = torch.empty(shape).uniform_(low, high, generator=self.generator)
-        assert self.values[key].shape == shape, key
-        return self.values[key]
-
-    @property
-    def params(self) -> int:
-        buffers = ("running_mean", "running_var", "num_batches_tracked", "anchors", "anchor_grid")
-        return sum(value.numel() for key, value in self.values.items() if key.rpartition(".")[2] not in buffers)
 
 
 class OfficialModel:
@@ -58,11 +40,12 @@ class OfficialModel:
     def forward(self, image: Tensor, weights: Weights) -> list[Tensor]:
         """Raw maps (B, anchors, H, W, fields): lead levels, then auxiliary ones."""
         self.weights, self.maps = weights, []
+        self.conv, self._norm = weights.conv, weights.norm
         x = image
         for index, (sources, number, module, args) in enumerate(self.rows[:-1]):
             inputs = [self._read(index, source, image) for source in _listed(sources)]
             repeats = max(round(number * self.depth), 1) if number > 1 else number
-            inside = module in ("SPPCSPC", "DownC", *CSP)
+            inside = module in ("SPPCSPC", "DownC", *CSP, *YOLOV5)
             if repeats == 1 or inside:
                 x = self._row(f"model.{index}", module, args, repeats, inputs)
             else:
@@ -85,7 +68,7 @@ class OfficialModel:
             case "Conv":
                 defaults: list[Any] = [None, 1, 1, "None", 1, "nn.SiLU()"]
                 c, k, s, p, g, act = [*args, *defaults[len(args) :]]
-                assert p == "None"
+                assert p == (2 if k == 6 else "None")
                 return self.conv(name, x, self.channels(c), k, s, g, act)
             case "RepConv":
                 return self._rep(name, x, *(self.channels(args[0]), *args[1:]))
@@ -111,35 +94,16 @@ class OfficialModel:
                 return F.interpolate(x, scale_factor=2.0, mode="nearest")
             case "Bottleneck":
                 return self._bottleneck(name, x, self.channels(args[0]), add=args[1:] != [False])
+            case "C3":
+                return self._c3(name, x, self.channels(args[0]), n, add=args[1:] != [False])
+            case "SPPF":
+                assert args[1:] == [5]
+                return self._sppf(name, x, self.channels(args[0]))
             case "Res" | "ResX":
                 return self._res(name, x, self.channels(args[0]), groups=32 if module == "ResX" else 1)
         if module in CSP:
             return self._csp(name, x, self.channels(args[0]), n, module[:-4], module[-1])
         return getattr(self, f"_{module.lower()}")(name, x, self.channels(args[0]), n)
-
-    def conv(self, name: str, x: Tensor, c: int, k: int, s: int = 1, g: int = 1, act: str = "nn.SiLU()") -> Tensor:
-        weight = self.weights(f"{name}.conv.weight", c, x.shape[1] // g, k, k)
-        if x.is_meta:  # only counted: shapes by hand are faster
-            self._norm(f"{name}.bn", y := x.new_empty(1, c, *(-(-side // s) for side in x.shape[2:])))
-            return y
-        y = self._norm(f"{name}.bn", F.conv2d(x, weight, None, s, k // 2, 1, g))
-        match act:
-            case "nn.SiLU()":
-                return F.silu(y)
-            case "nn.LeakyReLU(0.1)":
-                return F.leaky_relu(y, 0.1)
-        assert act == "nn.Identity()"
-        return y
-
-    def _norm(self, name: str, x: Tensor) -> Tensor:
-        w, c = self.weights, x.shape[1]
-        mean, variance = w(f"{name}.running_mean", c), w(f"{name}.running_var", c, low=0.5, high=1.5)
-        gain, bias = w(f"{name}.weight", c, low=0.5, high=1.5), w(f"{name}.bias", c)
-        if w.made:
-            w.values[f"{name}.num_batches_tracked"] = torch.tensor(7)
-        if x.is_meta:
-            return x
-        return F.batch_norm(x, mean, variance, gain, bias, False, 0.03, 1e-3)
 
     def _rep(self, name: str, x: Tensor, c: int, k: int, s: int, p: str = "None", g: int = 1) -> Tensor:
         assert (k, p) == (3, "None")
@@ -193,6 +157,19 @@ class OfficialModel:
             path = self.conv(f"{name}.cv3", path, h, 1)
         return self.conv(f"{name}.cv{4 if kind == 'C' else 3}", torch.cat([path, past], 1), c, 1)
 
+    def _c3(self, name: str, x: Tensor, c: int, n: int, add: bool) -> Tensor:
+        u = self.conv(f"{name}.cv1", x, c // 2, 1)
+        v = self.conv(f"{name}.cv2", x, c // 2, 1)
+        for j in range(n):
+            u = self._bottleneck(f"{name}.m.{j}", u, c // 2, e=1.0, add=add)
+        return self.conv(f"{name}.cv3", torch.cat([u, v], 1), c, 1)
+
+    def _sppf(self, name: str, x: Tensor, c: int) -> Tensor:
+        pools = [self.conv(f"{name}.cv1", x, x.shape[1] // 2, 1)]
+        for _ in range(3):
+            pools.append(F.max_pool2d(pools[-1], 5, 1, 2))
+        return self.conv(f"{name}.cv2", torch.cat(pools, 1), c, 1)
+
     def _detect(self, index: int, image: Tensor) -> Iterator[Tensor]:
         sources, _, module, args = self.rows[-1]
         assert args == ["nc", "anchors"]
@@ -214,7 +191,8 @@ class OfficialModel:
             strides = torch.tensor([image.shape[-1] / self.maps[source].shape[-1] for source in sources[:levels]])
             pixels = torch.tensor(self.anchors, dtype=torch.float32).view(levels, -1, 2)
             w.values[f"{name}.anchors"] = pixels / strides.view(-1, 1, 1)
-            w.values[f"{name}.anchor_grid"] = pixels.view(levels, 1, -1, 1, 1, 2)
+            if not any(row[2] in YOLOV5 for row in self.rows):
+                w.values[f"{name}.anchor_grid"] = pixels.view(levels, 1, -1, 1, 1, 2)
 
 
 def _listed(value: Any) -> list[int]:

@@ -13,7 +13,8 @@ from catscale.blocks.elan import Elan
 from catscale.blocks.errors import InputError
 from catscale.blocks.pyramid import TopDown
 from catscale.scaler.architecture import Architecture
-from catscale.scaler.official.checkpoints import disagreements, from_official, to_official
+from catscale.scaler.official.beside import disagreements, own_anchors
+from catscale.scaler.official.checkpoints import from_official, to_official
 from catscale.scaler.official.importing import import_document
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import Checkpoint
@@ -196,7 +197,10 @@ def test_another_architecture_is_refused_with_the_first_mismatch_and_how_many_ma
 def test_what_a_state_dict_cannot_say_is_compared_with_what_stands_beside() -> None:
     architecture = narrow("yolov7-tiny")
     tensors = to_official(catscale.build(architecture))
-    assert disagreements(Checkpoint(tensors), architecture) == ()
+    assert (disagreements(Checkpoint(tensors), architecture), own_anchors(Checkpoint(tensors), architecture)) == (
+        (),
+        None,
+    )
     said = Checkpoint(tensors, activations=frozenset({"silu"}), strides=(4.0, 8.0, 16.0), names=("cat",))
     assert disagreements(said, architecture) == (
         "its activation is silu, that of yolov7-tiny-width0.125 is leaky_relu",
@@ -207,8 +211,18 @@ def test_what_a_state_dict_cannot_say_is_compared_with_what_stands_beside() -> N
     tensors[f"model.{head}.anchor_grid"] = tensors[f"model.{head}.anchor_grid"] * 2
     assert disagreements(Checkpoint(tensors), architecture) == (
         "its strides are 16, 32, 64, those of yolov7-tiny-width0.125 8, 16, 32",
-        "its anchors are not those of yolov7-tiny-width0.125",
     )
+
+
+def test_anchors_that_a_training_fitted_come_along(tmp_path: Path) -> None:
+    architecture = narrow("yolov7-tiny")
+    tensors = to_official(catscale.build(architecture))
+    fitted = {key: 2 * value if "anchor" in key else value for key, value in tensors.items()}
+    torch.save(fitted, tmp_path / "fitted.pt")
+    (tmp_path / "arch.yaml").write_text(architecture.to_yaml(), encoding="utf-8")
+    found, notes = import_weights(tmp_path / "fitted.pt", tmp_path / "run", str(tmp_path / "arch.yaml"))
+    assert torch.equal(torch.tensor(found.anchors), 2 * torch.tensor(architecture.anchors))
+    assert notes[0] == "it has anchors of its own, and so has the run folder's architecture"
 
 
 def test_the_command_line_takes_a_checkpoint_in_and_out(cli: Any, tmp_path: Path) -> None:

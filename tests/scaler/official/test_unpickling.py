@@ -5,7 +5,6 @@ import os
 import pickle
 import struct
 import sys
-import types
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +17,6 @@ import pytest
 import torch
 import yaml
 from catscale.blocks.errors import InputError
-from catscale.scaler.architecture import Architecture
 from catscale.scaler.official.checkpoints import from_official, to_official
 from catscale.scaler.official.text import official_yaml
 from catscale.scaler.official.unpickling import read_checkpoint
@@ -26,9 +24,9 @@ from catscale.trainer.official_weights import import_weights
 from catscale.trainer.run_folder import load_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
-TRAP = Path("sprung")  # what hostile files would make, in the working folder
+from .pickled import TRAP, pickled_model
 
 
 @pytest.fixture(autouse=True)
@@ -38,60 +36,12 @@ def nothing_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     assert not TRAP.exists()
 
 
-def official_class(module: str, name: str, monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
-    """A stand-in for a class of the official code, under its name, which springs the trap when it is unpickled."""
-
-    def spring(self: Any, state: Any) -> None:
-        TRAP.touch()
-
-    if name in vars(sys.modules.get(module, object)):
-        return getattr(sys.modules[module], name)
-    made = type(name, (nn.Module,), {"__module__": module, "__setstate__": spring})
-    for place in ("models", module):
-        if place not in sys.modules:
-            monkeypatch.setitem(sys.modules, place, types.ModuleType(place))
-    monkeypatch.setattr(sys.modules[module], name, made, raising=False)
-    return made
-
-
-def pickled_model(
-    architecture: Architecture, tensors: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, act: type[nn.Module]
-) -> nn.Module:
-    """The tensors in modules named as the official code's, laid out by their keys."""
-    document = yaml.safe_load(official_yaml(architecture))
-    rows = document["backbone"] + document["head"]
-    model = official_class("models.yolo", "Model", monkeypatch)()
-    for key, value in tensors.items():
-        *path, last = key.split(".")
-        place = model
-        for depth, part in enumerate(path):
-            if part not in place._modules:
-                kind = "Sequential"
-                if depth == 1:
-                    kind = rows[int(part)][2]
-                elif depth > 1:
-                    kind = {"conv": "Conv2d", "bn": "BatchNorm2d"}.get(part, "Conv")
-                module = "models.yolo" if "Detect" in kind else "models.common"
-                place.add_module(part, official_class(module, kind, monkeypatch)())
-                if kind == "Conv":
-                    place._modules[part].add_module("act", act())  # type: ignore[union-attr]
-            place = place._modules[part]
-            assert place is not None
-        if last in ("weight", "bias", "implicit"):
-            place.register_parameter(last, nn.Parameter(value))
-        else:
-            place.register_buffer(last, value)
-    names = [f"thing {index}" for index in range(architecture.classes)]
-    vars(model).update(yaml=document, names=names, stride=torch.tensor(architecture.strides, dtype=torch.float32))
-    return model.half()
-
-
 @pytest.mark.parametrize("kept_as", ["model", "ema"])
 def test_a_pickled_model_gives_its_tensors_config_and_names(kept_as: str, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = catscale.load("yolov7-tiny").scale(width=0.125, divisor=16).replace(classes=3, name="small")
-    ours = catscale.build(architecture)
+    ours, document = catscale.build(architecture), yaml.safe_load(official_yaml(architecture))
     with monkeypatch.context() as patch:
-        model = pickled_model(architecture, to_official(ours), patch, nn.LeakyReLU)
+        model = pickled_model(document, architecture.strides, to_official(ours), patch, nn.LeakyReLU)
         content = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "best_fitness": np.array([0.5])}
         torch.save({**content, "model": None, kept_as: model}, "small.pt")
         expected = model.state_dict()
@@ -102,7 +52,7 @@ def test_a_pickled_model_gives_its_tensors_config_and_names(kept_as: str, monkey
     assert found.names == ("thing 0", "thing 1", "thing 2")
     assert found.strides == (8, 16, 32)
     assert found.activations == {"leaky_relu"}
-    assert found.config == yaml.safe_load(official_yaml(architecture))
+    assert found.config == document
 
     imported, notes = import_weights(Path("small.pt"), Path("run"))
     assert notes == ()
@@ -118,7 +68,9 @@ def test_an_activation_other_than_the_architectures_is_said(monkeypatch: pytest.
     architecture = catscale.load("yolov7-tiny").scale(width=0.125, divisor=16)
     with monkeypatch.context() as patch:
         tensors = to_official(catscale.build(architecture))
-        torch.save({"model": pickled_model(architecture, tensors, patch, nn.LeakyReLU)}, "leaky.pt")
+        document = yaml.safe_load(official_yaml(architecture))
+        model = pickled_model(document, architecture.strides, tensors, patch, nn.LeakyReLU)
+        torch.save({"model": model}, "leaky.pt")
     Path("silu.yaml").write_text(architecture.scale(activation="silu").to_yaml(), encoding="utf-8")
     _, notes = import_weights(Path("leaky.pt"), Path("run"), "silu.yaml")
     assert "its activation is leaky_relu, that of yolov7-tiny-width0.125-activation-silu is silu" in notes[0]
