@@ -29,20 +29,19 @@ class AtssAssigner:
 
     def __call__(self, predictions: Predictions, objects: Objects) -> Answers:
         """See `points.PointAssigner`."""
-        columns = [
-            _nearest(objects.boxes, grid, stride, self.nearest)
-            for grid, stride in zip(predictions.grids, predictions.head.strides, strict=True)
-        ]
         first, points, squares = 0, list[Tensor](), list[Tensor]()
-        for (wide, high), stride, cells in zip(predictions.grids, predictions.head.strides, columns, strict=True):
-            points.append(first + cells[..., 1] * wide + cells[..., 0])
+        for grid, stride in zip(predictions.grids, predictions.head.strides, strict=True):
+            cells = _nearest(objects.boxes / stride, grid, self.nearest)
+            points.append(first + cells[..., 1] * grid[0] + cells[..., 0])
             squares.append(_squares(cells, stride))
-            first += wide * high
+            first += grid[0] * grid[1]
         point, square = torch.cat(points, 1), torch.cat(squares, 1)
 
         overlap = _overlaps(objects.boxes[:, None], square)
-        enough = overlap.mean(1) + overlap.std(1)
-        taken, column = ((overlap > enough[:, None]) & _inside(square, objects.boxes[:, None])).nonzero(as_tuple=True)
+        mean = overlap.mean(1, keepdim=True)
+        deviation = ((overlap - mean).square().sum(1, keepdim=True) / (overlap.shape[1] - 1)).sqrt()
+        enough = (overlap > mean + deviation) & _inside(square, objects.boxes[:, None])
+        taken, column = enough.nonzero(as_tuple=True)
         place, index, takers = (objects.image[taken] * first + point[taken, column]).unique(
             return_inverse=True, return_counts=True
         )
@@ -58,13 +57,13 @@ class AtssAssigner:
         return Answers(place, target, quality, torch.ones_like(quality))
 
 
-def _nearest(boxes: Tensor, grid: Grid, stride: int, count: int) -> Tensor:
-    """Columns and rows (n, k, 2) of the points nearest to the middles of boxes (n, 4), in pixels; k is `count` or all.
+def _nearest(boxes: Tensor, grid: Grid, count: int) -> Tensor:
+    """Columns and rows (n, k, 2) of the points nearest to the middles of boxes (n, 4), in cells; k is `count` or all.
 
     They lie in a window of as many columns and rows around the middle, moved into the grid: what lies beyond it is as
     far away as all those of its own row or column are.
     """
-    middle = boxes.view(-1, 2, 2).mean(1) / stride
+    middle = boxes.view(-1, 2, 2).mean(1)
     lines: list[Tensor] = []
     for axis, cells in enumerate(grid):
         wide = min(count, cells)

@@ -56,7 +56,7 @@ class DynamicK:
             cost = rows_of(odds, self.labels[objects]).log_().add_(overlap.add_(1e-8).log_(), alpha=3)
             torch.sub(base, cost, out=cost)
             if self.near is not None:
-                cost.mul_(FAR - self.near(table.candidates, objects).float() * (FAR - 1))
+                cost = cost.where(self.near(table.candidates, objects), cost * FAR)
             return Bids(cost, count, most, cost)
 
         return bids
