@@ -1,10 +1,13 @@
 """Heads and assigners in a space: what goes with what is known before a trial, and the rest is named."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 from catscale.blocks.errors import InputError
 from catscale.search.candidates import Bases
 from catscale.search.feasible import Feasible
@@ -64,8 +67,6 @@ def test_a_head_comes_before_widths_are_scaled() -> None:
 
 
 def test_a_sampler_proposes_nothing_meaningless_in_a_continuum() -> None:
-    import numpy as np
-
     space = {"head": HEADS, "width": {"low": 0.1, "high": 0.5}, "recipe.assigner": {"choices": ASSIGNERS}}
     found = checked(space=space).several((), np.random.default_rng(0), 40)
     assert {(values["head"], values["recipe.assigner"]) for values in found} == MEANINGFUL
@@ -125,3 +126,20 @@ def test_a_dry_run_says_how_many_are_left_out_and_why(tiny: Callable[..., Path],
         1,
         False,
     )
+
+
+@pytest.mark.slow
+def test_every_meaningful_pair_is_trained_on_photographs(cli: Any, real_data: Path, tmp_path: Path) -> None:
+    document = {
+        "name": "heads", "base": "base.yaml", "objectives": ["ap", "gflops"], "trials": 6, "sampler": {"kind": "grid"},
+        "space": {"head": {"choices": ["anchor", "decoupled", "et"]}, "recipe.assigner": {"choices": [*ASSIGNERS]}},
+        "epochs": 1, "references": False, "latency": {"runs": 1}, "data": str(real_data / "bccd"),
+    }  # fmt: skip
+    (tmp_path / "base.yaml").write_text("base: yolov7-tiny\nscale: {width: 0.125, resolution: 96}\n")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(document))
+    done = cli("search", "run", "study.yaml", "--folder", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "run" / "trials.csv").read_text().splitlines()))
+    assert [row["state"] for row in rows] == ["complete"] * 6
+    tried = {(row["head"], row["recipe.assigner"]) for row in rows}
+    assert tried == MEANINGFUL | {("et", "task-aligned"), ("et", "simota")}
