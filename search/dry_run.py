@@ -25,6 +25,7 @@ from .study_data import open_study_data
 DRAWN = 1_000  # candidates, of a space that is not counted whole
 TIMED = 3  # detectors of which a few steps are timed: the smallest, the middle one and the largest
 SHOWN = 5  # candidates that would be proposed first
+REASONS = 12  # for which candidates are left out, that are named; the commonest
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Plan:
         study = self.study
         size = "a continuum" if study.combinations is None else f"{study.combinations:,} candidates"
         lines = [f"{study.name}: {size}", f"fits: {self.share}"]
-        lines += [f"  left out, {count:,}: {why}" for why, count in self.share.left_out.items()]
+        reasons = list(self.share.left_out.items())
+        lines += [f"  left out, {count:,}: {why}" for why, count in reasons[:REASONS]]
+        if rest := reasons[REASONS:]:
+            lines.append(f"  left out, {sum(count for _, count in rest):,}: {len(rest)} further reasons")
         lines.append(f"a trial: {self.a_trial}")
         if self.hours is not None:
             lines.append(f"all {study.trials:,} trials, one after another: {self.hours}")
@@ -95,11 +99,12 @@ def dry_run(study: Study, device: str = "auto", say: Callable[[str], None] = lam
     macs, activations = ([candidate.figures[name] for candidate in pool] for name in ("macs", "activations"))
     images = images_of_a_trial(study, dataset, recipe)
     seconds = pace.seconds(macs, activations)
-    trials = study.trials if study.combinations is None else min(study.trials, study.combinations)
+    share = share_that_fits(study, feasible)
+    trials = min(study.trials, share.fit if share.exact else study.combinations or study.trials)
     spread = float(seconds.std() / seconds.mean())
     return Plan(
         study,
-        share_that_fits(study, feasible),
+        share,
         pace,
         None if study.trials == UNLIMITED else pace.hours(macs, activations, images * trials, spread / trials**0.5),
         pace.hours(macs, activations, images, spread),
