@@ -78,7 +78,7 @@ class Distribution(Free):
     """One box for each cell: `bins` logits for each of its four sides, and a logit per class, of two predictions.
 
     A side lies as many cells from the cell's middle as the expectation over 0, 1, …, bins - 1 says. There is no
-    objectness: decoded, it is 1.
+    objectness: decoded, it is 1, or the score of a single class.
 
     Source: generalised focal loss, arXiv:2006.04388, section 3; PP-YOLOE, arXiv:2203.16250, section 2.2.
     """

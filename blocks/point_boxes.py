@@ -1,50 +1,62 @@
 """Boxes decoded from the raw maps of heads without anchors, one for each cell; and how such heads start."""
 
+from collections.abc import Iterable
 from math import log
 
 import torch
 from torch import Tensor, nn
 
-from .levels import AnchorFree, Detect, Distribution
+from .levels import Detect, Distribution
 from .modules import ConvLayer
 
 PRIOR = log(1 / 0.01 - 1)  # a logit of -PRIOR is a probability of one in a hundred (arXiv:1708.02002, section 3.3)
 
 
 class PointDetectLayer(nn.Module):
-    """Raw maps (B, 1, H, W, fields) of all levels to boxes (B, N, 5 + classes), as `DetectLayer`, in float32.
-
-    Rows run over levels, finest first, rows, columns.
-    """
+    """Raw maps (B, 1, H, W, fields) of all levels to boxes (B, N, 5 + classes), as `DetectLayer`, in float32."""
 
     def __init__(self, op: Detect) -> None:
         super().__init__()
-        self.levels = op.levels
+        self.strides = [level.stride for level in op.levels]
+        (self.bins,) = {level.bins if isinstance(level, Distribution) else None for level in op.levels}
 
     def forward(self, *maps: Tensor) -> Tensor:
-        boxes = []
-        for raw, level in zip(maps, self.levels, strict=True):
-            logits = raw.float().flatten(0, 1)  # half precision would quantise a coordinate above 1024 to whole pixels
-            match level:
-                case AnchorFree():
-                    box = anchor_free_boxes(logits, level.stride)
-                case Distribution():
-                    box = distribution_boxes(logits, level.stride, level.bins)
-                case _:
-                    raise TypeError(f"{level} has anchors")
-            boxes.append(box.flatten(1, 2))
-        return torch.cat(boxes, 1)
+        return decode_points(maps, self.strides, self.bins)
+
+
+def decode_points(maps: Iterable[Tensor], strides: Iterable[int], bins: int | None) -> Tensor:
+    """Boxes (B, N, 5 + classes) from the raw maps (B, 1, H, W, fields) of each level, finest first, in float32.
+
+    Rows run over levels, rows, columns. Sides are distributions over `bins`; where that is None, a box is an offset and
+    a size, and has objectness.
+    """
+    boxes: list[Tensor] = []
+    for raw, stride in zip(maps, strides, strict=True):
+        logits = raw.float().flatten(0, 1)  # half precision would quantise a coordinate above 1024 to whole pixels
+        decoded = anchor_free_boxes(logits, stride) if bins is None else distribution_boxes(logits, stride, bins)
+        boxes.append(decoded.flatten(1, 2))
+    return torch.cat(boxes, 1)
 
 
 def anchor_free_boxes(logits: Tensor, stride: int) -> Tensor:
     """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 5 + classes)."""
-    return torch.cat((offset_boxes(logits, _corners(logits)) * stride, logits[..., 4:].sigmoid()), -1)
+    box = offset_boxes(logits, _corners(logits)) * stride
+    return _rows(box, logits[..., 4:5].sigmoid(), logits[..., 5:].sigmoid())
 
 
 def distribution_boxes(logits: Tensor, stride: int, bins: int) -> Tensor:
     """Boxes (B, H, W, 5 + classes) in pixels from (B, H, W, 4 bins + classes)."""
     box = side_boxes(side_lengths(logits[..., : 4 * bins], bins), _corners(logits)) * stride
-    return torch.cat((box, torch.ones_like(box[..., :1]), logits[..., 4 * bins :].sigmoid()), -1)
+    return _rows(box, torch.ones_like(box[..., :1]), logits[..., 4 * bins :].sigmoid())
+
+
+def _rows(box: Tensor, objectness: Tensor, classes: Tensor) -> Tensor:
+    """(..., 5 + classes), as every head's rows are read.
+
+    Of a single class the objectness alone is taken for the score (`scaler/suppression.py`), as anchor heads learn
+    nothing else then; these heads do, so that there it is the product.
+    """
+    return torch.cat((box, objectness * classes if classes.shape[-1] == 1 else objectness, classes), -1)
 
 
 def offset_boxes(logits: Tensor, corner: Tensor) -> Tensor:
@@ -76,6 +88,19 @@ def _corners(logits: Tensor) -> Tensor:
     rows = torch.arange(height, device=logits.device, dtype=logits.dtype)
     columns = torch.arange(width, device=logits.device, dtype=logits.dtype)
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+
+
+# All that `decode_points` takes, beside torch.
+DECODING = [
+    _corners,
+    _rows,
+    offset_boxes,
+    side_lengths,
+    side_boxes,
+    anchor_free_boxes,
+    distribution_boxes,
+    decode_points,
+]
 
 
 @torch.no_grad()

@@ -22,7 +22,8 @@ def train(
     arch: Annotated[str | None, typer.Argument(help="Zoo name or architecture file; not needed to resume.")] = None,
     data: Annotated[str | None, typer.Option(help="data.yaml, COCO JSON or its folder, or shapes.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="p5, p6, tiny, custom, quick, or a YAML file; p5 by default.")
+        str | None,
+        typer.Option(help="A built-in one (p5, tiny, quick, yolox, ...) or a YAML file; p5 by default."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the recipe's by default.")] = None,
     batch: Annotated[

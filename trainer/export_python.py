@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, fx, nn
 
-from ..blocks import modules
+from ..blocks import modules, point_boxes
 from ..blocks.errors import CatscaleError
 from ..scaler.documents import write_text, written
 from .export import Check, ExportSettings, Made, Runner
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CODE, WEIGHTS = "model.py", "model.safetensors"
+DECODERS = (modules.DetectLayer, point_boxes.PointDetectLayer)
 
 _TEMPLATE = '''\
 """{architecture}: a detector of {count}, written by catscale {catscale}. It needs torch and nothing else.
@@ -44,9 +45,8 @@ from torch import Tensor, nn
 
 NAMES = {names}
 STRIDES = {strides}
-ANCHORS = {anchors}  # width, height in pixels, of each level
+{boxes}
 SIZE_PX, CONF, IOU, MAX_DET = {size_px}, {conf}, {iou}, {max_det}  # meant for this detector
-Anchors = tuple[tuple[int, int], ...]
 
 
 {functions}
@@ -56,7 +56,7 @@ class Detect(nn.Module):
     """Raw maps of all levels to boxes."""
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return decode(maps, ANCHORS, STRIDES)
+        return {decoded}
 
 
 class Detector(nn.Module):
@@ -130,7 +130,7 @@ def write_python(
 def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
     """The text of `model.py` for a deploy model."""
     graph = _Plain().trace(model)
-    decoder: modules.DetectLayer | None = None
+    decoder: modules.DetectLayer | point_boxes.PointDetectLayer | None = None
     layers: list[str] = []
     for call in list(graph.nodes):
         if call.op == "call_module":
@@ -139,14 +139,14 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
                 call.replace_all_uses_with(call.args[0])
                 graph.erase_node(call)
                 continue
-            if isinstance(layer, modules.DetectLayer):
+            if isinstance(layer, DECODERS):
                 decoder = layer
             made = "Detect()" if layer is decoder else f"nn.{layer!r}"
             layers.append(f"        self._put({call.target!r}, {made})")
     assert decoder is not None
     printed = graph.python_code("self")
     forward = printed.src.strip().replace("forward(self, images)", "forward(self, images: Tensor) -> Tensor")
-    functions = [modules.boxes_from_sigmoids, modules.decode]
+    strides, boxes, decoded, functions = _decoding(decoder)
     for name, value in printed.globals.items():
         if inspect.isfunction(value) and value.__module__.startswith(modules.__name__.split(".")[0]):
             forward = forward.replace(name, value.__name__)
@@ -159,19 +159,33 @@ def generate(model: fx.GraphModule, facts: dict[str, Any]) -> str:
         architecture=name,
         count=f"{count} class{'es' * (count > 1)}",
         names=repr(tuple(facts["names"])),
-        strides=repr(tuple(stride for _, stride in decoder.levels)),
-        anchors=repr(tuple(anchors for anchors, _ in decoder.levels)),
+        strides=repr(tuple(strides)),
+        boxes=boxes,
+        decoded=decoded,
         functions="\n\n".join(dedent(inspect.getsource(function)) for function in functions).rstrip(),
         layers="\n".join(layers),
         forward="\n".join(f"    {line}" if line.strip() else "" for line in forward.splitlines()),
     )
 
 
+def _decoding(
+    decoder: modules.DetectLayer | point_boxes.PointDetectLayer,
+) -> "tuple[list[int], str, str, list[Callable[..., Any]]]":
+    """Strides, what else is said of boxes, how they are decoded, and the functions that this takes."""
+    if isinstance(decoder, modules.DetectLayer):
+        anchors = tuple(anchors for anchors, _ in decoder.levels)
+        said = f"ANCHORS = {anchors!r}  # width, height in pixels, of each level\nAnchors = tuple[tuple[int, int], ...]"
+        functions = [modules.boxes_from_sigmoids, modules.decode]
+        return [stride for _, stride in decoder.levels], said, "decode(maps, ANCHORS, STRIDES)", functions
+    said = f"BINS = {decoder.bins!r}  # of the distribution of each side; None: a box is an offset and a size"
+    return decoder.strides, said, "decode_points(maps, STRIDES, BINS)", point_boxes.DECODING
+
+
 class _Plain(fx.Tracer):
     """Takes our layers apart into torch's own; the decoding stays whole, as its loop over levels is code of its own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, modules.DetectLayer) or m.__module__.startswith("torch.nn")
+        return isinstance(m, DECODERS) or m.__module__.startswith("torch.nn")
 
 
 def _run(place: Path, inputs: list[Tensor]) -> list[Made]:

@@ -85,7 +85,7 @@ class Recipe(BaseModel):
 
 
 def load_recipe(ref: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name ("p5", "p6", "tiny", "custom", "quick") or from a YAML file, with some settings replaced.
+    """A recipe by name (as in `recipes/`) or from a YAML file, with some settings replaced.
 
     A file either says every setting or begins with `base:`, a built-in recipe's name, and says what differs.
     `overrides` are settings as in a file; `augment` there replaces only the changes that it names.

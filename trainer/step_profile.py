@@ -73,6 +73,7 @@ def profile_steps(
     place = torch.device(device)
     step = Stepper(arch, recipe, device=place, size_px=size_px)
     step.model.train()
+    step.loss.begin(recipe.epochs - 1)  # most epochs assign as the last does
     batches = endless(dataset.splits["train"], recipe, size_px)
     rows = [timed(step, batches, place) for _ in range(WARM + steps)]
     batches.close()

@@ -13,6 +13,7 @@ from catscale.blocks.modules import ConvLayer
 from catscale.blocks.point_boxes import PointDetectLayer
 from catscale.scaler.architecture import Architecture
 from catscale.scaler.growth import grow
+from catscale.scaler.suppression import suppress
 from torch import nn
 
 from .trained_alike import trained_alike
@@ -40,16 +41,25 @@ def test_an_anchor_free_box_hangs_at_its_cells_corner() -> None:
 
 def test_a_distribution_says_how_far_each_side_is_from_the_cells_middle() -> None:
     """PP-YOLOE: the expectation over bins 0 to 16, for left, top, right, bottom; no objectness, so it is 1."""
-    raw = torch.full((1, 1, 4, 3, 4 * 17 + 1), -1e4)
-    raw[..., -1] = logit(0.3)
+    raw = torch.full((1, 1, 4, 3, 4 * 17 + 2), -1e4)
+    raw[..., -2:] = torch.tensor([logit(0.2), logit(0.3)])
     sides = raw[0, 0, 2, 1, : 4 * 17].view(4, 17)
     for side, bins in enumerate(({2: 0.5, 3: 0.5}, {0: 1.0}, {4: 1.0}, {16: 0.25, 8: 0.75})):  # 2.5, 0, 4, 10 cells
         for place, share in bins.items():
             sides[side, place] = log(share)
-    box = PointDetectLayer(Detect((Distribution(1, 16, 17),)))(raw)[0, 2 * 3 + 1]
+    box = PointDetectLayer(Detect((Distribution(2, 16, 17),)))(raw)[0, 2 * 3 + 1]
     x1, y1, x2, y2 = 1.5 - 2.5, 2.5 - 0, 1.5 + 4, 2.5 + 10
-    expected = [16 * (x1 + x2) / 2, 16 * (y1 + y2) / 2, 16 * (x2 - x1), 16 * (y2 - y1), 1.0, 0.3]
+    expected = [16 * (x1 + x2) / 2, 16 * (y1 + y2) / 2, 16 * (x2 - x1), 16 * (y2 - y1), 1.0, 0.2, 0.3]
     torch.testing.assert_close(box, torch.tensor(expected))
+
+
+def test_a_single_class_is_scored_too_where_the_score_is_the_objectness_alone() -> None:
+    offsets, sides = torch.zeros(1, 1, 1, 1, 6), torch.zeros(1, 1, 1, 1, 4 * 17 + 1)
+    offsets[..., 4:], sides[..., -1] = torch.tensor([logit(0.5), logit(0.8)]), logit(0.3)
+    for level, raw, score in ((AnchorFree(1, 8), offsets, 0.4), (Distribution(1, 8, 17), sides, 0.3)):
+        boxes = PointDetectLayer(Detect((level,)))(raw)
+        (found,) = suppress(boxes, conf=0.1, iou=0.5, max_det=9, multi_label=True)
+        torch.testing.assert_close(found.scores, torch.tensor([score]))
 
 
 @pytest.mark.parametrize("kind", ["decoupled", "et"])

@@ -173,7 +173,9 @@ def test_the_command_prints_the_differences(cli: CommandLine, run: Path, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov7-tiny", "yolov7", "yolov7-w6", "yolov7-e6e", "yolov4-csp"])
+@pytest.mark.parametrize(
+    "name", [*("yolov7-tiny", "yolov7", "yolov7-w6", "yolov7-e6e", "yolov4-csp"), *("yolox-s", "pp-yoloe-s")]
+)
 def test_narrow_models_of_the_zoo_export_in_every_format(name: str, tmp_path: Path) -> None:
     arch = catscale.load(name).scale(width=0.125).replace(classes=3)
     files, size_px = RunFolder(tmp_path), 2 * arch.strides[-1]

@@ -1,6 +1,7 @@
 """Parameter groups and the schedule, as the source describes them."""
 
 import math
+from typing import Any
 
 import catscale
 import pytest
@@ -45,7 +46,7 @@ def test_only_convolution_weights_decay_in_proportion_to_the_images_of_a_step(
     assert all(group["nesterov"] for group in optimiser.param_groups)
 
 
-def schedule(batches: int = 500, **changes: float) -> Schedule:
+def schedule(batches: int = 500, **changes: Any) -> Schedule:
     return Schedule(load_recipe("p5", {"batch": 16, **changes}), batches)
 
 
@@ -68,6 +69,25 @@ def test_warm_up_rises_linearly_from_its_start_values() -> None:
 )
 def test_warm_up_lasts_a_least_number_of_batches(batches: int, epochs: float, least: int, warmup: int) -> None:
     assert schedule(batches, warmup_epochs=epochs, warmup_iterations_min=least).warmup == warmup
+
+
+def test_warm_up_may_rise_with_the_square() -> None:
+    """YOLOX: (iteration / warm-up)^2, of all rates from 0."""
+    plan = schedule(warmup="quadratic", warmup_bias_lr=0)
+    half = plan.at(1, 250)
+    assert half.lr == half.bias_lr == pytest.approx(0.01 * plan.factor(1) / 4)
+    assert half.momentum == pytest.approx((0.8 + 0.937) / 2)
+
+
+def test_the_schedule_ends_at_its_horizon_and_stays() -> None:
+    """YOLOX: constant in the last 15 of 300 epochs; PP-YOLOE: 300 epochs of a cosine over 360."""
+    yolox, pp_yoloe = (Schedule(load_recipe(name), 500) for name in ("yolox", "pp-yoloe"))
+    assert yolox.factor(284) > 0.05
+    assert {yolox.factor(epoch) for epoch in range(285, 300)} == {0.05}
+    assert pp_yoloe.factor(180) == pytest.approx(0.5, abs=1e-4)
+    assert pp_yoloe.factor(299) == pytest.approx((1 + math.cos(math.pi * 299 / 360)) / 2, abs=1e-4)
+    line = schedule(schedule="linear", horizon=0.5, epochs=21)
+    assert [line.factor(epoch) for epoch in (0, 10, 20)] == pytest.approx([1, 0.1, 0.1])
 
 
 def test_without_warm_up_the_first_batch_has_the_full_rate() -> None:

@@ -18,6 +18,7 @@ from catscale.trainer.loss_choice import loss_of, stages_of
 from catscale.trainer.pairings import ASSIGNERS, MEANINGFUL, AssignerWord, check_pairing
 from catscale.trainer.point_loss import PointLoss, Stages
 from catscale.trainer.points import PointHead
+from catscale.trainer.preflight import check_trainable
 from catscale.trainer.recipe import load_recipe
 from catscale.trainer.simota import SimotaAssigner
 from catscale.trainer.step import Stepper
@@ -189,6 +190,19 @@ def test_a_pairing_is_meaningful_or_refused_by_name(kind: str, assigner: Assigne
     fits = " or ".join(rf"{word}( \(as published\))?" for word in MEANINGFUL[HEADS[kind]])
     with pytest.raises(InputError, match=rf"{arch.name}: assigner: {assigner} chooses .* {kind}, {has}; say .* {fits}"):
         check_pairing(arch, assigner)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "words"),
+    [
+        ("decoupled", {"anchors": [[10, 13], [30, 61], [116, 90]]}, r"anchors: its head, decoupled, has none; leave"),
+        ({"et": {"bins": 1}}, {}, r"head: a side of 1 bin has no length; give it 2 or more"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_name(head: Any, changes: dict[str, Any], words: str) -> None:
+    arch = catscale.load("yolov7-tiny").scale(head=head)
+    with pytest.raises(InputError, match=words):
+        check_trainable(arch, load_recipe("quick", {"assigner": "simota", **changes}), 64)
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,26 @@ def test_published_recipes(
     assert (recipe.conf, recipe.iou, recipe.max_det) == (0.001, 0.65, 300)
 
 
+@pytest.mark.parametrize(
+    ("name", "assigner", "images", "decay", "warmup", "close_mosaic", "mosaic"),  # the released settings
+    [
+        ("yolox", "simota", 64, 5e-4, "quadratic", 15, 1.0),
+        ("pp-yoloe", "task-aligned", 256, 4 * 5e-4, "linear", 0, 0.0),
+    ],
+)
+def test_published_recipes_of_heads_without_anchors(
+    name: str, assigner: str, images: int, decay: float, warmup: str, close_mosaic: int, mosaic: float
+) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.assigner, recipe.nominal_batch, recipe.weight_decay) == (assigner, images, decay)
+    assert (recipe.lr0, recipe.momentum, recipe.ema_decay, recipe.epochs) == (0.01, 0.9, 0.9998, 300)
+    assert (recipe.warmup, recipe.warmup_epochs, recipe.warmup_bias_lr) == (warmup, 5, 0)
+    assert (recipe.close_mosaic, recipe.augment.mosaic, recipe.augment.mixup) == (close_mosaic, mosaic, mosaic)
+    assert (recipe.ota_top_k, recipe.atss_epochs) == (10, 100)
+
+
 def test_every_built_in_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
-    assert recipe_names() == ("custom", "p5", "p6", "quick", "tiny")
+    assert recipe_names() == ("custom", "p5", "p6", "pp-yoloe", "quick", "quick-points", "tiny", "yolox")
     for name in recipe_names():
         path = tmp_path / f"{name}.yaml"
         path.write_text(dump_yaml(load_recipe(name).model_dump()))
@@ -57,7 +75,10 @@ def test_a_file_says_what_differs_from_its_base_and_overrides_come_last(tmp_path
         ("base: p5\naugment: {fliplf: 1}\n", r"mine\.yaml: augment: unknown key 'fliplf'; did you mean 'fliplr'\?"),
         ("base: p5\nepochs: 0\n", r"mine\.yaml: epochs: input should be greater than or equal to 1, not 0"),
         ("base: p5\nmomentum: high\n", r"mine\.yaml: momentum: .*valid number.*, not 'high'"),
-        ("base: p7\n", r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, quick, tiny"),
+        (
+            "base: p7\n",
+            r"mine\.yaml: base: no recipe 'p7'; known: custom, p5, p6, .*tiny, yolox",
+        ),
         ("epochs: 3\n", r"mine\.yaml: 'batch' is missing"),
         ("base: p5\nlr0: .nan\n", r"mine\.yaml: lr0: .*, not nan"),
         ("base: p5\nema_tau: .inf\n", r"mine\.yaml: ema_tau: .*, not inf"),

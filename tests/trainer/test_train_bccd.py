@@ -8,11 +8,15 @@ from pathlib import Path
 
 import catscale
 import pytest
+from catscale.blocks.heads import HEADS
 from catscale.scaler.documents import dump_yaml
+from catscale.trainer.pairings import ASSIGNERS, AssignerWord, is_meaningful
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytestmark = pytest.mark.realdata
+
+PUBLISHED = [("yolox-s", "decoupled"), ("pp-yoloe-s", "et")]
 
 
 def test_a_narrow_detector_finds_blood_cells(
@@ -67,3 +71,39 @@ def test_every_assignment_of_table_6_and_7_learns(
         )
     assert last < 0.9 * first
     assert best["ap50"] > 0.1  # boxes at random reach below 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("assigner", ASSIGNERS)
+@pytest.mark.parametrize(("model", "head"), [("yolov7-tiny", kind) for kind in HEADS] + PUBLISHED)
+def test_every_meaningful_pairing_of_head_and_assigner_learns(
+    cli: CommandLine,
+    real_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    head: str,
+    assigner: AssignerWord,
+) -> None:
+    narrow = catscale.load(model).scale(width=0.25)
+    (tmp_path / "narrow.yaml").write_text(narrow.scale(head=head).to_yaml())
+    recipe = "quick" if head == "anchor" else "quick-points"
+    command = f"train narrow.yaml --data {real_data / 'bccd'} --recipe {recipe} --assigner {assigner}"
+    options = "--epochs 16 --size 128 --device cpu --folder cells --no-pictures"
+    training = cli(*command.split(), *options.split(), cwd=tmp_path, timeout=580)
+    if not is_meaningful(HEADS[head], assigner):
+        assert (training.returncode, training.stderr.count("\n"), (tmp_path / "cells").exists()) == (2, 1, False)
+        assert f"narrow: assigner: {assigner} chooses among " in training.stderr
+        return
+    assert training.returncode == 0, training.stderr
+    with (tmp_path / "cells/results.csv").open() as file:
+        epochs = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    first, last = (epoch["box"] + epoch["obj"] + epoch["cls"] for epoch in (epochs[0], epochs[-1]))
+    best = max(epochs, key=lambda epoch: epoch["ap"])
+    with capsys.disabled():
+        print(
+            f"\nBCCD, validation split, small-scale: {model}, {head} x {assigner}: loss {first:.3f} to {last:.3f}, "
+            f"AP50 {best['ap50']:.3f}, AP {best['ap']:.3f}"
+        )
+    assert last < first
+    assert best["ap"] > 0.05  # boxes at random reach below 0.01

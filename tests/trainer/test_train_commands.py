@@ -224,6 +224,18 @@ BAD = {
         "train narrow.yaml --data shapes/ --batch 0",
         "error: --batch 0: give a number of images from 1",
     ),
+    "an assigner of points where there are anchors": (
+        "train narrow.yaml --data shapes/ --recipe yolox",
+        "error: yolov7-tiny-width0.25: assigner: simota chooses among points, and its head, anchor, has anchors; say",
+    ),
+    "an unknown assigner": (
+        "train narrow.yaml --data shapes/ --assigner sim",
+        "assigner: input should be 'simple', 'ota', 'simota' or 'task-aligned', not 'sim'",
+    ),
+    "anchors for a head without": (
+        "data anchors shapes --arch yolox-s",
+        "error: yolox-s: anchors: its head, decoupled, has none to fit",
+    ),
     "an unknown precision": (
         "train narrow.yaml --data shapes/ --amp fp8",
         "amp: input should be 'auto', 'fp32', 'bf16'",

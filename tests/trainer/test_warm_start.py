@@ -20,7 +20,7 @@ from catscale.trainer.loop import train
 from catscale.trainer.recipe import Recipe, load_recipe
 from catscale.trainer.run_folder import RunFolder, load_run
 from catscale.trainer.step import Stepper
-from catscale.trainer.warm_start import WarmStart
+from catscale.trainer.warm_start import WarmStart, with_anchors_of
 
 SIZE_PX = 64
 CommandLine = Callable[..., Any]
@@ -176,6 +176,12 @@ def test_a_grown_training_by_the_command_line_has_the_anchors_of_the_run(
     start = grown.read_facts().start
     assert start is not None
     assert (start.run, start.how) == ("run", "grow")
+
+
+def test_a_head_without_anchors_neither_gives_nor_takes_any() -> None:
+    anchored, free = catscale.load("yolov7-tiny"), catscale.load("yolov7-tiny").scale(head="et")
+    for base, arch in ((free, free), (anchored, free), (free, anchored)):
+        assert with_anchors_of(base, arch) == arch
 
 
 def test_what_becomes_of_other_classes_is_said(run: Path) -> None:
