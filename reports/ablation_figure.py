@@ -3,13 +3,14 @@
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from ..scaler.figure_style import BLUE, INK, PALE, PAPER, VERMILION, house_style
-from .ablation import Ablation, interval
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, VERMILION, headline, house_style
+from .ablation import Ablation, Result, interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+AP = "AP, %, small scale · more is better"
 ROW_INCHES, MARGIN_INCHES = 0.42, 1.5
 
 
@@ -27,7 +28,7 @@ def _draw_rows(found: Ablation) -> "Figure":
         left, right = figure.subplots(1, 2, sharey=True)
         places = range(len(found.results))
         for place, result in enumerate(found.results):
-            _trainings(left, [row.ap for row in result.seeds.values()], place, first=place == 0)
+            _trainings(left, _percent(result), place, first=place == 0)
         base = found.result(found.comparison.base)
         right.axvline(0, color=INK, linewidth=0.8)
         told = set()
@@ -36,13 +37,12 @@ def _draw_rows(found: Ablation) -> "Figure":
             if here is not None and isfinite(here.low):
                 label = None if "here" in told else "here, with 95 % interval"
                 told.add("here")
-                right.errorbar(
-                    here.mean, place, xerr=[[here.mean - here.low], [here.high - here.mean]],
-                    fmt="o", color=BLUE, capsize=3, markersize=6, label=label,
-                )  # fmt: skip
+                mean, low, high = 100 * here.mean, 100 * here.low, 100 * here.high
+                style = {"fmt": "o", "color": BLUE, "capsize": 3, "markersize": 6, "label": label}
+                right.errorbar(mean, place, xerr=[[mean - low], [high - mean]], **style)
             theirs = result.published, base.published
             if result is not base and all(row is not None and row.ap_val is not None for row in theirs):
-                gain = (theirs[0].ap_val - theirs[1].ap_val) / 100  # type: ignore[operator, union-attr]
+                gain = theirs[0].ap_val - theirs[1].ap_val  # type: ignore[operator, union-attr]
                 label = None if "paper" in told else "the paper, COCO, one training"
                 told.add("paper")
                 style = {"marker": "D", "s": 42, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.6}
@@ -52,9 +52,10 @@ def _draw_rows(found: Ablation) -> "Figure":
         left.margins(y=0.5 / len(found.results))
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
-        left.set_xlabel("AP, small scale · more is better")
-        right.set_xlabel(f"AP above {base.label}")
-        figure.suptitle(found.comparison.title, x=0.01, ha="left", fontsize=11)
+            axes.locator_params(axis="x", nbins=6)
+        left.set_xlabel(AP)
+        right.set_xlabel(f"AP above {base.label}, points")
+        headline(figure, found.comparison.title)
         figure.legend(loc="outside lower center", ncols=4, columnspacing=1.2, handletextpad=0.4)
     return figure
 
@@ -68,21 +69,27 @@ def _draw_curve(found: Ablation) -> "Figure":
         left, right = figure.subplots(1, 2, sharey=True)
         curve = [result for result in found.results if result.seeds]
         for place, result in enumerate(curve):
-            values = [row.ap for row in result.seeds.values()]
+            values = _percent(result)
             x, some = found.comparison.rows[result.variant].x, result.some
             assert some is not None
             _trainings(right, values, some.gflops, first=place == 0, upright=True)
             if x is not None:
                 _trainings(left, values, x, first=False, upright=True)
-            right.annotate(
-                result.label, (some.gflops, result.mean("ap")), (6, 4), textcoords="offset points", fontsize=8
-            )
+            top = interval(values)[1]
+            above = (some.gflops, top if isfinite(top) else max(values))
+            right.annotate(result.label, above, (0, 5), textcoords="offset points", ha="center", fontsize=8)
+        right.margins(x=0.1, y=0.1)
         left.set_xlabel(found.comparison.axis)
         right.set_xlabel("FLOPs (G, paper's convention) · less is better")
-        left.set_ylabel("AP, small scale · more is better")
-        figure.suptitle(found.comparison.title, x=0.01, ha="left", fontsize=11)
+        left.set_ylabel(AP)
+        headline(figure, found.comparison.title)
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handletextpad=0.4)
     return figure
+
+
+def _percent(result: Result) -> list[float]:
+    """AP of each training, as the tables have it."""
+    return [100 * row.ap for row in result.seeds.values()]
 
 
 def _trainings(axes: "Axes", values: list[float], at: float, *, first: bool, upright: bool = False) -> None:

@@ -6,6 +6,7 @@ from math import isfinite, nan
 import pandas as pd
 
 from .ablation import RULE, Ablation, Difference
+from .spent import duration
 from .timed import Timed
 
 PAPER = "COCO (paper)"  # how columns of published values begin: never to be mixed with ours
@@ -60,6 +61,16 @@ def words(found: Ablation) -> list[str]:
             "(median half-width of the intervals)."
         )
     return [*said, f"Rule: {RULE}"] if best is not None else said
+
+
+def tiles(found: Ablation) -> list[tuple[str, str, str]]:
+    """A few figures for the head of a page: what, how much, and a word more."""
+    rows = [row for result in found.results for row in result.seeds.values()]
+    known = [("Trainings", str(len(rows)), f"of {len(found.results)} variants")]
+    known += [("Training", duration(sum(row.seconds for row in rows)), "evaluations counted")]
+    if found.resolution is not None:
+        known.append(("Resolution", f"± {100 * found.resolution:.1f} AP", "median half-width of intervals"))
+    return known
 
 
 def _shown(difference: Difference | None) -> str:

@@ -54,7 +54,7 @@ def report(
 ) -> None:
     """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
 
-    Of folders with committed results, as studies/table3-scaling, the table beside the paper's and the picture.
+    Of folders with committed results, as studies/table3-scaling, the table is beside the paper's.
 
     Example: catscale report runs/search/quickstart -o report/
     """
@@ -79,18 +79,12 @@ def report(
     from ..search.status import read_study
     from .compare_file import has_comparison
 
-    for folder in filter(has_comparison, studies):
-        from .results import write_results
-
-        paths = write_results(folder, output)
-        out.print(f"{folder}: {', '.join(path.name for path in paths)} written to {output}", markup=False)
-    records = [read_study(study) for study in studies if not has_comparison(study)]
-    if not records:
-        return
+    folders = list(filter(has_comparison, studies))
+    records = [read_study(study) for study in studies if study not in folders]
 
     from .page import write_report
 
-    for remark in write_report(records, output, images):
+    for remark in write_report(records, output, images, folders):
         err.print(f"note: {remark}", markup=False)
     out.print(f"Report written to {output / 'index.html'}", markup=False)
 

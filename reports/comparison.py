@@ -54,15 +54,19 @@ def _line(record: StudyRecord, row: Row, names: Sequence[str], sure: Mapping[Any
     line |= {name: sure.get(name, math.nan) for name in SURE}
     line |= {**_sizes(record, row), **known}
     efficiency = {
-        "ap_per_mparams": line["ap"] / (line["params"] / 1e6),
-        "ap_per_ms": line["ap"] / line["latency_ms"],
+        "ap_per_mparams": _ratio(line["ap"], line["params"] / 1e6),
+        "ap_per_ms": _ratio(line["ap"], line["latency_ms"]),
     }
     base = base_of(record, row)
     if base is not None and base.number != row.number:
         line["base"] = base.number
         line["ap_gain"] = line["ap"] - base.figures.get("ap", math.nan)
-        line |= {f"{name}_change": line[name] / base.figures.get(name, math.nan) - 1 for name in RELATIVE}
+        line |= {f"{name}_change": _ratio(line[name], base.figures.get(name, math.nan)) - 1 for name in RELATIVE}
     return line | efficiency | last
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else math.nan
 
 
 def _sizes(record: StudyRecord, row: Row) -> dict[str, float]:

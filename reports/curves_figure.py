@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, PALE, PAPER, SERIES, house_style
+from ..scaler.figure_style import BLUE, PALE, PAPER, SERIES, house_style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def draw_curves(curves: pd.DataFrame, named: Sequence[int], stopped: Collection[
         axes.set_xlabel("Epoch")
         axes.set_ylabel("AP on the validation images · more is better")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         if figure.axes[0].get_legend_handles_labels()[0]:
             figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from ..blocks.errors import InputError
-from ..scaler.figure_style import INK, house_style
+from ..scaler.figure_style import headline, house_style
 from ..search.pareto import pareto_front
 from ..search.replay_table import Table
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LATENCY = "latency_ms_"
+DARK = 0.7  # of a scale from 0 to 1, from which on cells are dark
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,10 @@ def draw_transfers(found: Sequence[Transfer], title: str) -> "Figure":
             (axes[1], "AP lost by the other's front", [100 * pair.lost for pair in found], "Oranges"),
         ):
             matrix = np.array(values).reshape(len(devices), len(devices))
-            panel.pcolormesh(matrix, cmap=shade, alpha=0.75)
+            mesh = panel.pcolormesh(matrix, cmap=shade, alpha=0.75)
             for (row, column), value in np.ndenumerate(matrix):
-                panel.text(column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8, color=INK)
+                colour = "white" if mesh.norm(value) > DARK else "black"  # of the cell, by day and by night
+                panel.text(column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
             panel.set_xticks(np.arange(len(devices)) + 0.5, devices, rotation=45, ha="right")
             panel.set_yticks(np.arange(len(devices)) + 0.5, devices)
             panel.invert_yaxis()
@@ -98,7 +100,7 @@ def draw_transfers(found: Sequence[Transfer], title: str) -> "Figure":
             panel.set_title(heading)
             panel.grid(visible=False)
         axes[0].set_ylabel("chosen on")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        headline(figure, title)
     return figure
 
 

@@ -101,7 +101,7 @@ def _draw_latency(mine: Draws, record: StudyRecord, row: Row, times: int, seed: 
     """Medians of resampled runs; of a normal spread as wide as the IQR, where the runs themselves are not kept."""
     median_ms, iqr_ms = row.figures["latency_ms"], row.figures.get("latency_iqr_ms")
     samples = _samples_ms(mine, latency_file(record.run_folder(row)))
-    if len(samples) and abs(np.median(samples) - median_ms) <= 1e-4 + TOLERANCE * median_ms:
+    if len(samples) > 1 and abs(np.median(samples) - median_ms) <= 1e-4 + TOLERANCE * median_ms:
         chosen = resampled(len(samples), seed=seed + row.number, times=times)
         mine.figures["latency_ms"] = np.median(samples[chosen], axis=1)
         mine.latency_from = "samples"

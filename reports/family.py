@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, VERMILION, house_style, log_axis
+from ..scaler.figure_style import BLUE, VERMILION, house_style, plain_logarithmic, wrapped
 from .ablation import kendall
 from .point_names import name_points
 from .published import published
@@ -128,11 +128,11 @@ def draw_family(members: Sequence[Member], title: str, measured: str) -> "Figure
                 label=label,
             )
             places |= {m.model: (m.timed.median_ms, 1000 / m.fps_v100) for m in some if m.timed and m.fps_v100}
-        log_axis(axes, "x")
-        log_axis(axes, "y")
+        plain_logarithmic(axes.xaxis)
+        plain_logarithmic(axes.yaxis)
         axes.set_xlabel(f"Latency here ({measured}), ms · less is better")
         axes.set_ylabel("1 / FPS on the paper's V100, ms · less is better")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         axes.legend(loc="upper left")
         axes.margins(x=0.1)
         name_points(figure, axes, places)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, INK, PALE, PAPER, VERMILION, house_style, lay_out
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, RC, VERMILION, house_style, lay_out, wrapped
 from ..search.quantities import QUANTITIES, Direction
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ CROWD = 1500  # points of which more are drawn as one image, so that files stay 
 APART_PX = 17  # between two labels of the front; those nearer are one label
 TOGETHER = 3  # trials in a label
 LONG = 14  # members of a front of which more have labels where there is room
-LETTER_PX, LINE_PX = 8.5, 15.0  # about as large as a label is
+LETTER_PX, LINE_PX, MARK_PX = 8.5, 15.0, 8.0  # about as large as labels are, and half a mark of a reference
+PX_PER_POINT = RC["figure.dpi"] / 72
+BESIDE = (((0, -20), 0.5), ((0, 10), 0.5), ((10, -4), 0.0), ((-10, -4), 1.0))  # offset in points; share to the left
 
 
 def draw_front(
@@ -66,7 +68,7 @@ def draw_front(
             _ticks(axes, untrained, anything=len(placed) > 0)
         axes.set_xlabel(f"{QUANTITIES[x].label} · {better(directions[0])}")
         axes.set_ylabel(f"{QUANTITIES[y].label} · {better(directions[1])}")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.4)
         lay_out(figure)  # labels keep apart in pixels, so the axes must have their place
         _number(axes, members, base, directions[0])
@@ -126,6 +128,7 @@ def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: 
     places: dict[tuple[float, float], list[object]] = {}
     for number, x, y in zip(members.index, members["x"], members["y"], strict=True):
         places.setdefault((x, y), []).append(number)
+    share = 1.0 if outward < 0 else 0.0
     taken: list[np.ndarray] = []
     pixels = axes.transData.transform(np.array(list(places)).reshape(-1, 2))
     for kept, close in _together(pixels).items():
@@ -134,28 +137,48 @@ def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: 
         if len(pixels) > LONG:
             close, numbers = [], numbers[:1]
         text = ", ".join(numbers[:TOGETHER]) + (" …" if len(numbers) > TOGETHER else "")
-        if len(pixels) > LONG and not _room(pixels[kept], text, outward, axes, taken):
+        box = _box(pixels[kept], text, (outward, 6), share)
+        if len(pixels) > LONG and not _is_free(box, axes, taken):
             continue
+        taken.append(box)
         side = "right" if outward < 0 else "left"
         style = {"textcoords": "offset points", "ha": side, "fontweight": "bold", "zorder": 7}
         axes.annotate(text, (x, y), (outward, 6), **style)
-    for number, x, y, name in zip(base.index, base["x"], base["y"], base["reference"], strict=True):
-        text = name if number in members.index else f"{number} {name}"
+    marks = [np.array([pixel - MARK_PX / 2, pixel + MARK_PX / 2]) for pixel in pixels]
+    _name(axes, base, set(members.index), [*taken, *marks])
+
+
+def _name(axes: "Axes", base: pd.DataFrame, members: set[object], taken: list[np.ndarray]) -> None:
+    """References by name below them, or beside or above where something else is; by number where no name has room."""
+    pixels = axes.transData.transform(np.array(base[["x", "y"]], dtype=float).reshape(-1, 2))
+    taken += [np.array([pixel - MARK_PX, pixel + MARK_PX]) for pixel in pixels]
+    for pixel, (number, x, y, name) in zip(
+        pixels, zip(base.index, base["x"], base["y"], base["reference"], strict=True), strict=True
+    ):
+        numbered = number in members  # already
+        texts = [name] if numbered else [f"{number} {name}", str(number)]
+        tries = [(text, offset, share) for text in texts for offset, share in BESIDE]
+        free = (one for one in tries if _is_free(_box(pixel, *one), axes, taken))
+        if (found := next(free, None if numbered else tries[-len(BESIDE)])) is None:
+            continue
+        text, offset, share = found
+        taken.append(_box(pixel, text, offset, share))
         ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}  # a line may be behind it
-        style = {"textcoords": "offset points", "ha": "center", "color": INK, "zorder": 7, "bbox": ground}
-        axes.annotate(text, (x, y), (0, -20), **style)
+        ha = {0.0: "left", 0.5: "center", 1.0: "right"}[share]
+        style = {"textcoords": "offset points", "ha": ha, "color": INK, "zorder": 7, "bbox": ground}
+        axes.annotate(text, (x, y), offset, **style)
 
 
-def _room(pixel: np.ndarray, text: str, outward: int, axes: "Axes", taken: list[np.ndarray]) -> bool:
-    """Whether a label fits into the axes beside those before it; it is one of them then."""
-    width = LETTER_PX * len(text) * np.sign(outward)
-    corner = pixel + np.array([outward, 0.0])
-    box = np.sort([corner, corner + np.array([width, LINE_PX])], axis=0)
-    free = all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
-    inside = bool(box[0, 0] >= axes.bbox.x0)
-    if free and inside:
-        taken.append(box)
-    return free and inside
+def _box(pixel: np.ndarray, text: str, offset: tuple[float, float], share: float) -> np.ndarray:
+    """About where a label is, (2, 2) px: its lower left and upper right; `share` of it is left of its place."""
+    corner = pixel + np.array(offset) * PX_PER_POINT - np.array([share * LETTER_PX * len(text), 0.0])
+    return np.array([corner, corner + np.array([LETTER_PX * len(text), LINE_PX])])
+
+
+def _is_free(box: np.ndarray, axes: "Axes", taken: list[np.ndarray]) -> bool:
+    """Whether a label is within the axes, and covers none of those before it."""
+    inside = box[0, 0] >= axes.bbox.x0 and box[1, 0] <= axes.bbox.x1 and box[0, 1] >= axes.bbox.y0
+    return bool(inside) and all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
 
 
 def _together(pixels: np.ndarray) -> dict[int, list[int]]:

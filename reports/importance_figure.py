@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, PALE, PAPER, house_style
+from ..scaler.figure_style import BLUE, PALE, PAPER, house_style, wrapped
 from ..search.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ def draw_importance(frame: pd.DataFrame, title: str) -> "Figure":
         axes.grid(visible=False, axis="y")
         method, objective = frame["method"].iloc[0], frame["objective"].iloc[0]
         axes.set_xlabel(f"Share of the importance for {QUANTITIES[objective].title}, by {NAMES[method]}")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
     return figure

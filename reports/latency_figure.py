@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..scaler.figure_style import BLUE, PALE, PAPER, house_style
+from ..scaler.figure_style import BLUE, PALE, PAPER, house_style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,6 @@ def draw_latencies(timings: Sequence[Timing], title: str) -> "Figure":
         axes.margins(y=0.6 / max(1, len(ordered)))
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Latency, ms · less is better")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handletextpad=0.4)
     return figure

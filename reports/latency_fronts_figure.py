@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..scaler.figure_style import INK, PAPER, house_style, lay_out, log_axis
+from ..scaler.figure_style import INK, PAPER, headline, house_style, lay_out, plain_logarithmic
 from .latency_fronts import Fronts, Model, Time, here, paper
 from .published_figures import FAMILIES
 
@@ -35,7 +35,7 @@ def draw_fronts(found: Fronts, title: str, measured: str) -> "Figure":
         left.set_ylabel("AP on COCO val2017, as published, % · more is better")
         left.set_title("Timed here")
         right.set_title("Timed by the paper")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+        headline(figure, title)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6, columnspacing=1.2)
         lay_out(figure)
@@ -63,7 +63,7 @@ def _panel(axes: "Axes", found: Fronts, time: Time, *, alone: list[Model]) -> No
     ring = {"s": 190, "facecolors": "none", "edgecolors": INK, "linewidths": 1.6, "zorder": 5}
     x, y = zip(*((time(model), model.ap) for model in alone), strict=True) if alone else ((), ())
     axes.scatter(x, y, **ring, label="on this front alone")
-    log_axis(axes, "x")
+    plain_logarithmic(axes.xaxis)
     axes.margins(x=0.06, y=0.12)
     fastest, slowest = (end(map(time, found.models)) for end in (min, max))
     axes.set_xlim(left=fastest * (fastest / slowest) ** 0.14)  # room for the fastest one's name

@@ -10,10 +10,12 @@ from ..blocks.errors import InputError
 from ..scaler.documents import write_text
 from ..search.status import StudyRecord
 from .mixed import mixture
+from .results import Results, read_results
+from .results_article import results_article
 from .sections.candidates import IMAGES, candidates
 from .sections.front_table import front_table
 from .sections.fronts import fronts
-from .sections.material import Material, Section
+from .sections.material import Article, Material, Section
 from .sections.origin import machine, origin
 from .sections.overview import overview
 from .sections.parameters import parameters
@@ -36,13 +38,16 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
 )
 
 
-def write_report(records: Sequence[StudyRecord], output: Path, images: int = IMAGES) -> list[str]:
+def write_report(
+    records: Sequence[StudyRecord], output: Path, images: int = IMAGES, folders: Sequence[Path] = ()
+) -> list[str]:
     """Write the report of one or more studies: figures, tables and `index.html`, which comes last.
 
     Args:
         records: the studies.
         output: folder of the report.
         images: that predictions are shown on, of each detector with a section and weights.
+        folders: with committed results, as those in `studies/`.
 
     Returns:
         Remarks for the terminal: what is missing, and is said in the page too.
@@ -52,30 +57,31 @@ def write_report(records: Sequence[StudyRecord], output: Path, images: int = IMA
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; name a folder for the report")
-    devices = [sorted({session["device"] for session in machine(record)}) for record in records]
+    devices = [sorted({session["device"] for session in machine(record.folder)}) for record in records]
     mixed = mixture(records, devices)
-    pairs = zip(records, _stems(records), strict=True)
-    materials = [Material(record, stem, output, images).read() for record, stem in pairs]
-    studies, remarks = [], list(mixed)
-    for material in materials:
-        record, stem = material.record, material.stem
-        sections = [section for make in SECTIONS if (section := make(material)) is not None]
-        remarks += [f"{record.study.name}: {remark}" for section in sections for remark in section.remarks]
-        linked = {row.number: material.anchor(row) for row in material.shown}
-        studies.append({"name": record.study.name, "stem": stem, "sections": sections, "linked": linked})
-    page = _template().render(studies=studies, mixed=mixed)
-    write_text(output / "index.html", page)
-    return remarks
+    stems = iter(_stems([*(folder.resolve().name for folder in folders), *(it.study.name for it in records)]))
+    found: list[tuple[Path, str, Results]] = [(folder, next(stems), read_results(folder)) for folder in folders]
+    materials = [Material(record, next(stems), output, images).read() for record in records]
+    articles = [results_article(*one, output) for one in found] + [_article(material) for material in materials]
+    write_text(output / "index.html", _template().render(studies=articles, mixed=mixed))
+    said = [f"{it.name}: {remark}" for it in articles for section in it.sections for remark in section.remarks]
+    return [*mixed, *said]
 
 
-def _stems(records: Sequence[StudyRecord]) -> list[str]:
+def _article(material: Material) -> Article:
+    study = material.record.study
+    sections = [section for make in SECTIONS if (section := make(material)) is not None]
+    linked = {row.number: material.anchor(row) for row in material.shown}
+    return Article(study.name, material.stem, study.question, sections, linked)
+
+
+def _stems(names: Sequence[str]) -> list[str]:
     """What the files of each study are called: by its name, and a number where names repeat."""
     seen: Counter[str] = Counter()
     stems = []
-    for record in records:
-        seen[record.study.name] += 1
-        count = seen[record.study.name]
-        stems.append(record.study.name if count == 1 else f"{record.study.name}-{count}")
+    for name in names:
+        seen[name] += 1
+        stems.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return stems
 
 

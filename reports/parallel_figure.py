@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, INK, PALE, PAPER, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, PAPER, house_style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,24 +31,27 @@ def draw_parallel(frame: pd.DataFrame, members: list[int], labels: dict[str, str
 
         figure = Figure(figsize=(max(6.4, 1.35 * len(frame.columns)), 3.9), layout="constrained")
         axes = figure.add_subplot()
-        axes_of = [_heights(list(frame[name])) for name in frame.columns]
-        heights = np.column_stack([height for height, _ in axes_of])
-        places = np.arange(len(frame.columns))
-        lines = np.stack([np.broadcast_to(places, heights.shape), heights], axis=2)
+        places, lines = np.arange(len(frame.columns)), courses(frame)
         chosen = frame.index.isin(members)
         crowd = int((~chosen).sum()) > CROWD
         pale = {"colors": PALE, "linewidths": 0.5 if crowd else 0.9, "alpha": 0.15 if crowd else 0.7, "zorder": 2}
         axes.add_collection(LineCollection(list(lines[~chosen]), rasterized=crowd, **pale))  # type: ignore[arg-type]
         axes.add_collection(LineCollection(list(lines[chosen]), colors=BLUE, linewidths=1.7, alpha=0.9, zorder=3))
-        for place, (_, written) in enumerate(axes_of):
-            _axis(axes, place, written)
+        for place, name in enumerate(frame.columns):
+            _axis(axes, place, _heights(list(frame[name]))[1])
         axes.set(xlim=(-0.3, len(places) - 0.7 + 0.3), ylim=(-0.05, 1.05), yticks=[])
         axes.set_xticks(places, [labels[name].replace(" (", "\n(") for name in frame.columns])
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, pad=8)
         axes.grid(visible=False)
-        axes.set_title(title, pad=14)
+        axes.set_title(wrapped(title, figure), pad=14)
     return figure
+
+
+def courses(frame: pd.DataFrame) -> np.ndarray:
+    """Where each trial's line runs in the units of the figure: (trials, columns, 2)."""
+    heights = np.column_stack([_heights(list(frame[name]))[0] for name in frame.columns])
+    return np.stack([np.broadcast_to(np.arange(len(frame.columns)), heights.shape), heights], axis=2)
 
 
 def _heights(values: list[Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 SVG_DPI = 72
 
 
+Place = tuple[float, float]  # x and y
+Course = Sequence[Place]  # of a trial through a figure: one place of a point, several of a line
+
+
 @dataclass(frozen=True)
 class Link:
-    """A point that leads to a part of the page, by keyboard too."""
+    """A point or a line that leads to a part of the page, by keyboard too."""
 
-    x: float  # in units of the figure's viewBox, as `y`
-    y: float
+    course: Course  # in units of the figure's viewBox
     target: str  # id of the part
     label: str  # for those who do not see it
 
@@ -36,7 +40,7 @@ class Picture:
     width: float  # of the viewBox, in points: 10 of them are a letter
     caption: str
     files: Sequence[str]
-    marks: Sequence[tuple[int, float, float]] = field(default=())  # trial, and where its point is in the viewBox
+    marks: Sequence[tuple[float, ...]] = field(default=())  # a trial, then x and y of each place of its course
 
 
 def picture(
@@ -44,7 +48,7 @@ def picture(
     stem: Path,
     alt: str,
     caption: str,
-    points: Mapping[int, tuple[float, float]] | None = None,
+    courses: Mapping[int, Course] | None = None,
     links: Mapping[int, tuple[str, str]] | None = None,
     *,
     files: bool = True,
@@ -52,12 +56,13 @@ def picture(
     """Write a figure's files, and make it part of the page.
 
     Args:
-        figure: with the points' axes as its first.
+        figure: with the axes of the courses as its first.
         stem: of the files.
         alt: what it shows, for those who do not see it.
         caption: below it.
-        points: where each trial is, in the axes' units; the page's script tells of the nearest to the pointer.
-        links: of trials among `points`, the id of a part of the page and its label.
+        courses: where each trial is, in the axes' units; the page's script tells of the nearest to the pointer, and of
+            several as near of the first.
+        links: of trials among `courses`, the id of a part of the page and its label.
         files: whether the figure is worth files of its own.
 
     Raises:
@@ -68,21 +73,22 @@ def picture(
         text = read_text(paths[-1])
     else:
         paths, text = [], svg_text(figure)
-    places = _places(figure, points or {})
-    targets = [Link(*places[number], *link) for number, link in (links or {}).items() if number in places]
+    placed = _placed(figure, courses or {})
+    targets = [Link(placed[number], *link) for number, link in (links or {}).items() if number in placed]
     svg = inline_svg(text, stem.name, alt, targets)
-    marks = [(number, x, y) for number, (x, y) in places.items()]
+    marks = [(number, *chain.from_iterable(course)) for number, course in placed.items()]
     return Picture(svg, figure.get_figwidth() * SVG_DPI, caption, [path.name for path in paths], marks)
 
 
-def _places(figure: "Figure", points: Mapping[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
-    """Points of the first axes in units of the SVG's viewBox, which counts down from the top."""
-    if not points:
+def _placed(figure: "Figure", courses: Mapping[int, Course]) -> dict[int, Course]:
+    """Courses through the first axes in units of the SVG's viewBox, which counts down from the top."""
+    if not courses:
         return {}
-    pixels = figure.axes[0].transData.transform(np.array(list(points.values()), dtype=float))
-    scaled = pixels * SVG_DPI / figure.dpi
+    places = np.array(list(chain.from_iterable(courses.values())), dtype=float)
+    scaled = figure.axes[0].transData.transform(places) * SVG_DPI / figure.dpi
     height = figure.get_figheight() * SVG_DPI
-    return {n: (round(float(x), 1), round(float(height - y), 1)) for n, (x, y) in zip(points, scaled, strict=True)}
+    found = iter([(round(float(x), 1), round(float(height - y), 1)) for x, y in scaled])
+    return {number: list(islice(found, len(course))) for number, course in courses.items()}
 
 
 def inline_svg(text: str, prefix: str, alt: str, links: Sequence[Link] = ()) -> str:
@@ -102,5 +108,9 @@ def inline_svg(text: str, prefix: str, alt: str, links: Sequence[Link] = ()) -> 
 
 def _linked(link: Link) -> str:
     label = html.escape(link.label, quote=True)
-    circle = f'<circle class="mark" cx="{link.x}" cy="{link.y}" r="8"/>'
-    return f'<a href="#{html.escape(link.target, quote=True)}" aria-label="{label}">{circle}</a>'
+    if len(link.course) == 1:
+        ((x, y),) = link.course
+        mark = f'<circle class="mark" cx="{x}" cy="{y}" r="8"/>'
+    else:
+        mark = f'<polyline class="mark" points="{" ".join(f"{x},{y}" for x, y in link.course)}"/>'
+    return f'<a href="#{html.escape(link.target, quote=True)}" aria-label="{label}">{mark}</a>'

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..blocks.errors import InputError
-from ..scaler.figure_style import SERIES, house_style
+from ..scaler.figure_style import SERIES, headline, house_style
 from ..search.replay_table import Table
 from ..search.space import Value
 
@@ -138,11 +138,11 @@ def draw_populations(groups: Sequence[Sequence[Population]], title: str) -> "Fig
         for panel, found in zip(panels, groups, strict=True):
             for colour, population in zip(SERIES, found, strict=False):
                 scores, shares = population.distribution()
-                panel.step(scores, shares, where="post", color=colour, linewidth=1.6, label=str(population.value))
+                panel.step(100 * scores, shares, where="post", color=colour, linewidth=1.6, label=str(population.value))
             panel.legend(title=found[0].parameter, loc="upper left")
-            panel.set_xlabel("AP, small scale · more is better")
+            panel.set_xlabel("AP, %, small scale · more is better")
         panels[0].set_ylabel("share of detectors at most as good")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        headline(figure, title)
     return figure
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..scaler.figure_style import BLUE, INK, PALE, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, house_style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,6 @@ def draw_progress(frame: pd.DataFrame, budget: str, title: str) -> "Figure":
         axes.xaxis.set_major_locator(MaxNLocator(integer=budget != "hours"))
         axes.set_xlabel(LABELS[budget])
         axes.set_ylabel("Share of the final hypervolume · more is better")
-        axes.set_title(title)
+        axes.set_title(wrapped(title, figure))
         figure.legend(loc="outside lower center", ncols=2)
     return figure

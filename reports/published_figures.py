@@ -8,7 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..scaler.figure_style import BLUE, GREEN, INK, ORANGE, PALE, PAPER, PURPLE, SKY, VERMILION, house_style, log_axis
+from ..scaler.figure_style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PALE,
+    PAPER,
+    PURPLE,
+    SKY,
+    VERMILION,
+    house_style,
+    plain_logarithmic,
+)
 from .published import Published, published
 
 if TYPE_CHECKING:
@@ -91,10 +103,7 @@ def _by_family(
                 axes.plot(x, y, **style, **marker, label=f"{name}, {size} px", zorder=4 if ours else 3)
                 if ours:
                     _name(axes, members, measure, less_is_better="less" in label)
-            if logarithmic:
-                log_axis(axes, "x")
-            else:
-                axes.set_xlim(left=0)
+            _scale(axes, logarithmic)
             axes.set_xlabel(label)
         panels[0].set_ylabel("AP, % · more is better")
         panels[0].set_title(title)
@@ -125,7 +134,7 @@ def _all_detectors(title: str, rows: Sequence[Published]) -> "Figure":
         key = [f"{number:>2}  {row.model}" for number, row in enumerate(others, start=1)]
         axes.text(0.02, 0.03, "\n".join(key), transform=axes.transAxes, fontsize=7.5, linespacing=1.35, va="bottom")
         axes.axvline(REAL_TIME_FPS, color=PALE, linewidth=1.0, linestyle=":")
-        log_axis(axes, "x")
+        _scale(axes, logarithmic=True)
         axes.set_xlabel("FPS at batch 1 · more is better")
         axes.set_ylabel("AP, % · more is better")
         axes.set_title(title)
@@ -159,6 +168,13 @@ def _name(axes: "Axes", rows: Sequence[Published], measure: Measure, *, less_is_
         offset = (-7 * side, -11) if below else (5 * side, 6)
         ha = "left" if offset[0] > 0 else "right"
         axes.annotate(short, (x, y), offset, textcoords="offset points", ha=ha, fontsize=8, color=BLUE)
+
+
+def _scale(axes: "Axes", logarithmic: bool) -> None:
+    if logarithmic:
+        plain_logarithmic(axes.xaxis)
+    else:
+        axes.set_xlim(left=0)
 
 
 def _time_ms(row: Published) -> float | None:

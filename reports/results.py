@@ -1,4 +1,4 @@
-"""The report of a study's folder with committed results: its table as CSV, Markdown and LaTeX, its picture as files."""
+"""What a study's folder with committed results says: its table, its picture, and sentences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from ..scaler.documents import write_text
-from ..scaler.figure_style import save
 from ..search.replay_table import read_table
 from ..search.seeds import TABLE, read_seeds
 from .ablation import ablation
 from .ablation_figure import draw_ablation
-from .ablation_table import ablation_frame, words
+from .ablation_table import OURS, PAPER, ablation_frame, tiles, words
 from .compare_file import Devices, Duels, Family, LatencyFronts, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
 from .family import draw_family, family, family_frame, family_words
@@ -27,34 +26,44 @@ from .timed import LATENCIES, read_timed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OWN = (
+    f"AP in percent. “{OURS}”: means over the trainings here, none of COCO; SD: over their seeds. In brackets: 95 % of "
+    "paired differences."
+)
+PRINTED = f"“{PAPER}”: as arXiv:2207.02696, Table {{}}, prints it, of other models on other data."
+COUNTED = (
+    "“(paper)”: as arXiv:2207.02696 prints it, FPS of a V100, AP of COCO. Other columns are counted or timed here."
+)
+TABLE_OF = "AP in percent, of the table of results that the folder names."
+
 
 class Results(NamedTuple):
-    """What is written of a folder."""
+    """What is shown of a folder."""
 
     title: str
     frame: pd.DataFrame
+    caption: str  # of the table: whose figures stand in it
     sentences: Sequence[str]
     figure: "Figure"
+    small: bool  # AP is of small trainings, and none of COCO
+    tiles: Sequence[tuple[str, str, str]] = ()  # a few figures: what, how much, and a word more
 
 
-def write_results(folder: Path, output: Path) -> list[Path]:
-    """Write table and picture of the results that lie in a folder, under the folder's name.
+def write_tables(found: Results, stem: Path) -> list[Path]:
+    """Write the table as CSV, Markdown with the sentences, and LaTeX.
 
     Raises:
-        InputError: results or comparison are not there or damaged, or the output cannot be written.
+        InputError: a file cannot be written.
     """
-    found, stem = read_results(folder), output / folder.resolve().name
+    shown = found.frame.map(rounded)
     texts = {
         "csv": found.frame.to_csv(lineterminator="\n", float_format="%.4g"),
-        "md": "\n".join([markdown(found.frame.map(_rounded)), *(f"- {sentence}" for sentence in found.sentences), ""]),
-        "tex": latex(found.frame.map(_rounded), found.title, f"tab:{stem.name}"),
+        "md": "\n".join([markdown(shown), *(f"- {sentence}" for sentence in found.sentences), ""]),
+        "tex": latex(shown, found.title, f"tab:{stem.name}"),
     }
-    output.mkdir(parents=True, exist_ok=True)
-    paths = []
     for kind, text in texts.items():
-        paths.append(stem.with_name(f"{stem.name}.{kind}"))
-        write_text(paths[-1], text)
-    return [*paths, *save(found.figure, stem)]
+        write_text(stem.with_name(f"{stem.name}.{kind}"), text)
+    return [stem.with_name(f"{stem.name}.{kind}") for kind in texts]
 
 
 def read_results(folder: Path) -> Results:
@@ -67,19 +76,19 @@ def read_results(folder: Path) -> Results:
     title = comparison.title
     if isinstance(comparison, Devices):
         pairs = transfers(read_table(folder / comparison.source), comparison.score)
-        return Results(title, transfer_frame(pairs), [], draw_transfers(pairs, title))
+        return Results(title, transfer_frame(pairs), TABLE_OF, [], draw_transfers(pairs, title), small=False)
     if isinstance(comparison, Populations):
         table = read_table(folder / comparison.source)
         groups = [populations(table, name, alike=comparison.alike) for name in comparison.by]
-        return Results(title, population_frame(groups), [], draw_populations(groups, title))
+        return Results(title, population_frame(groups), TABLE_OF, [], draw_populations(groups, title), small=True)
     if isinstance(comparison, Family):
         members = family(read_timed(folder / comparison.source))
-        figure = draw_family(members, title, comparison.measured)
-        return Results(title, family_frame(members), family_words(members), figure)
+        frame, said = family_frame(members), family_words(members)
+        return Results(title, frame, COUNTED, said, draw_family(members, title, comparison.measured), small=False)
     if isinstance(comparison, LatencyFronts):
         both = fronts(read_timed(folder / comparison.source))
         figure = draw_fronts(both, title, comparison.measured)
-        return Results(title, fronts_frame(both), fronts_words(both), figure)
+        return Results(title, fronts_frame(both), COUNTED, fronts_words(both), figure, small=False)
     if isinstance(comparison, Duels):
         table = read_table(folder / comparison.source)
         searched = {"trials": comparison.trials, "sampler": comparison.sampler}
@@ -87,11 +96,14 @@ def read_results(folder: Path) -> Results:
             table, comparison.parameter, comparison.before, comparison.after, alike=comparison.alike, **searched
         )
         said = duel_words(found, **searched)
-        return Results(title, duel_frame(found, table), said, draw_duels(found, title))
+        return Results(title, duel_frame(found, table), TABLE_OF, said, draw_duels(found, title), small=True)
     found = ablation(comparison, read_seeds(folder / TABLE))
     timed = read_timed(folder / LATENCIES) if (folder / LATENCIES).is_file() else []
-    return Results(title, ablation_frame(found, timed), words(found), draw_ablation(found))
+    frame, printed = ablation_frame(found, timed), comparison.table is not None
+    caption = f"{OWN} {PRINTED.format(comparison.table)}" if printed else OWN
+    return Results(title, frame, caption, words(found), draw_ablation(found), small=True, tiles=tiles(found))
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
+    """A figure with the digits that tables show."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

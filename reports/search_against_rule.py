@@ -13,7 +13,7 @@ import optuna
 import pandas as pd
 
 from ..blocks.errors import InputError
-from ..scaler.figure_style import BLUE, INK, PALE, house_style
+from ..scaler.figure_style import BLUE, INK, PALE, house_style, wrapped
 from ..search.replay import SAMPLERS
 from ..search.replay_sampler import Among, Exhausted, combination, distribution
 from ..search.replay_table import Combination, Table
@@ -116,14 +116,14 @@ def draw_duels(found: Sequence[Duel], title: str) -> "Figure":
 
         figure = Figure(figsize=(5.4, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        rule, searched = [duel.rule for duel in found], [duel.found for duel in found]
+        rule, searched = [100 * duel.rule for duel in found], [100 * duel.found for duel in found]
         ends = [min(*rule, *searched), max(*rule, *searched)]
         axes.plot(ends, ends, color=PALE, linewidth=1.2)
-        axes.annotate("equal", (ends[1], ends[1]), (-8, -14), textcoords="offset points", color=INK, fontsize=8)
+        axes.annotate("equal", (ends[0], ends[0]), (10, -2), textcoords="offset points", color=INK, fontsize=8)
         axes.scatter(rule, searched, color=BLUE, s=30, zorder=3)
-        axes.set_xlabel("AP of the rule's detector, small scale")
-        axes.set_ylabel("AP of what searches chose, small scale")
-        axes.set_title(title)
+        axes.set_xlabel("AP of the rule's detector, %, small scale")
+        axes.set_ylabel("AP of what searches chose, %, small scale")
+        axes.set_title(wrapped(title, figure))
     return figure
 
 

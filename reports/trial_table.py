@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ..search.quantities import QUANTITIES
+from ..search.quantities import QUANTITIES, decimals
 from ..search.rows import Row, parameter_columns
 from ..search.space import BASE
 from ..search.status import StudyRecord
@@ -105,8 +106,12 @@ def in_units(frame: pd.DataFrame) -> pd.DataFrame:
     shown = {}
     for name in frame.columns.drop(["name", "base"], errors="ignore"):
         scale = QUANTITIES[name].scale if name in QUANTITIES else 1.0
-        rounded = name in DIGITS or name in HEADINGS
-        shown[HEADINGS.get(name, name)] = (frame[name] / scale).round(DIGITS.get(name, 2)) if rounded else frame[name]
+        if name in DIGITS or name in HEADINGS:
+            least = float(np.min(frame[name] / scale))
+            digits = decimals(name, least, DIGITS.get(name, 2))
+            shown[HEADINGS.get(name, name)] = (frame[name] / scale).round(digits)
+        else:
+            shown[HEADINGS.get(name, name)] = frame[name]
     return pd.DataFrame(shown)
 
 
@@ -130,7 +135,7 @@ def cell(name: str, value: float) -> str:
     if name == "ap_gain":
         return _signed(f"{value:+.{DIGITS[name]}f}")
     scale = QUANTITIES[name].scale if name in QUANTITIES else 1.0
-    return f"{value / scale:.{DIGITS.get(name, 2)}f}"
+    return f"{value / scale:.{decimals(name, value / scale, DIGITS.get(name, 2))}f}"
 
 
 def _signed(text: str) -> str:

@@ -26,6 +26,11 @@ def find_device(device: str) -> torch.device:
     return found
 
 
+def gpu_uuid(device: torch.device) -> str:
+    """A GPU's name for good, as NVML has it: `GPU-…`."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+
+
 def device_name(device: torch.device) -> str:
     """What the device calls itself."""
     if device.type == "cuda":

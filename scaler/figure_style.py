@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 from .documents import written
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart with any colour vision; used in this order.
@@ -29,10 +30,14 @@ UNDATED: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
 }
 
+LETTERS_PER_INCH = 11.5  # of titles, about
+
 RC: dict[str, Any] = {
     "figure.figsize": (6.4, 4.4),
     "figure.dpi": 100,
     "figure.facecolor": PAPER,
+    "figure.constrained_layout.w_pad": 0.12,  # in: where a browser has a wider font, words stay whole
+    "figure.constrained_layout.h_pad": 0.06,
     "savefig.dpi": 200,
     "savefig.facecolor": PAPER,
     "font.family": "sans-serif",
@@ -77,6 +82,28 @@ def house_style() -> Iterator[None]:
         yield
 
 
+def headline(figure: "Figure", title: str) -> None:
+    """A title over all panels of a figure, from its left edge."""
+    letters = int(figure.get_figwidth() * LETTERS_PER_INCH)
+    place = {"x": RC["figure.constrained_layout.w_pad"] / figure.get_figwidth(), "ha": "left"}
+    figure.suptitle(fill(title, letters), fontsize=RC["axes.titlesize"], **place)
+
+
+def wrapped(title: str, figure: "Figure") -> str:
+    """A title for the only panel of a figure, in as many lines as its width asks for."""
+    return fill(title, int((figure.get_figwidth() - 1) * LETTERS_PER_INCH))  # an inch is left of the panel
+
+
+def plain_logarithmic(axis: "Axis") -> None:
+    """A logarithmic axis with numbers at 1, 2, 5, 10 … as people write them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def save(figure: "Figure", stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write a figure in some of `FORMATS`, laid out once; the same bytes for the same figure.
 
@@ -97,17 +124,6 @@ def lay_out(figure: "Figure") -> None:
     with house_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-
-
-def log_axis(axes: "Axes", which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2 and 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    getattr(axes, f"set_{which}scale")("log")
-    axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def svg_text(figure: "Figure") -> str:

@@ -1,5 +1,6 @@
 """What a study can aim at or bound: each quantity with its natural direction, unit and words."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,5 +41,11 @@ def shown(name: str, value: float) -> str:
     """A figure with its unit, as a person reads it: `shown("params", 6_219_709)` is `6.22 M`."""
     quantity = QUANTITIES[name]
     scaled = value / quantity.scale
-    digits = 3 if quantity.trained or scaled < 1 else 2
+    digits = decimals(name, scaled, 3 if quantity.trained or scaled < 1 else 2)
     return f"{scaled:.{digits}f}{' ' if quantity.unit else ''}{quantity.unit}"
+
+
+def decimals(name: str, scaled: float, usual: int) -> int:
+    """How many a figure is shown with: the usual, and of a small cost so many that three digits tell it from others."""
+    small = name in QUANTITIES and not QUANTITIES[name].trained and 0 < scaled < 0.1
+    return max(usual, 2 - math.floor(math.log10(scaled))) if small else usual

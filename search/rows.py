@@ -21,7 +21,7 @@ STATES: tuple[State, ...] = ("complete", "stopped", "refused", "failed", "runnin
 
 FIGURES = (
     "ap", "ap50", "ap_spread", "params", "gflops", "latency_ms", "latency_iqr_ms", "activations", "macs", "memory",
-    "seconds",
+    "seconds", "energy_joules",
 )  # fmt: skip
 WHOLE = ("params", "activations", "macs", "memory")
 
@@ -74,7 +74,9 @@ def read_rows(path: Path, study: Study) -> list[Row]:
         InputError: a line is not a trial's, with its number.
     """
     lines = csv.DictReader(io.StringIO(read_text(path)))
-    return [_read(line, parameter_columns(study), f"{path}:{number}") for number, line in enumerate(lines, start=2)]
+    names = parameter_columns(study)
+    known = [name for name in FIGURES if name != "latency_iqr_ms" or study.latency.runs > 1]  # one run has no spread
+    return [_read(line, names, known, f"{path}:{number}") for number, line in enumerate(lines, start=2)]
 
 
 def front(study: Study, rows: Sequence[Row], objectives: Sequence[str] | None = None) -> list[Row]:
@@ -101,7 +103,7 @@ def _written(name: str, value: float | None) -> str | int:
     return int(value) if name in WHOLE and math.isfinite(value) else f"{value:.6g}"
 
 
-def _read(line: dict[str, str | None], names: Sequence[str], where: str) -> Row:
+def _read(line: dict[str, str | None], names: Sequence[str], known: Sequence[str], where: str) -> Row:
     try:
         state = line["state"]
         if state not in STATES:
@@ -112,7 +114,7 @@ def _read(line: dict[str, str | None], names: Sequence[str], where: str) -> Row:
             reason=line["reason"] or "",
             reference=line["reference"] or "",
             values={name: line[name] or "" for name in names if line[name]},
-            figures={name: float(line[name] or "") for name in FIGURES if line.get(name)},
+            figures={name: float(line[name] or "") for name in known if line.get(name)},
             fingerprint=line["fingerprint"] or "",
             name=line["name"] or "",
             same_as=int(line["same_as"] or "") if line["same_as"] else None,

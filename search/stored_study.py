@@ -17,7 +17,7 @@ from ..trainer.recipe import Recipe, load_recipe
 from .lock_file import read_lock
 from .settings import flat
 from .starting import keep_start, start_identity
-from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label, started
+from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label, load_study, started
 from .study_data import data_identity
 
 # 1 kept no contents, and was written under two orders of the scalings; 2 knew data by the sizes of label files, and a
@@ -129,6 +129,20 @@ def read_stored(path: Path) -> Study:
             "latency": study.latency.model_copy(update={"predict": None if predict is None else found(predict)}),
         }
     )
+
+
+def resolved(path: Path) -> tuple[Study, str]:
+    """A study file with its defaults and its recipe written out; what it names is named as it does. No data is opened.
+
+    Raises:
+        InputError: it is not a study, or its recipe is not there.
+    """
+    study, named = load_study(path), parse(Study, read_yaml(path), str(path))
+    plain = named.model_dump(mode="json", exclude_none=True)
+    recipe = recipe_of(study).model_dump(mode="json")
+    if study.trials == UNLIMITED:
+        del plain["trials"]
+    return study.model_copy(update={"data": named.data}), dump_yaml({**plain, "contents": {"recipe": recipe}})
 
 
 def differences(before: Study, now: Study) -> list[str]:

@@ -142,20 +142,21 @@ def _own_deadline(task: Task, spent_s: float) -> float | None:
     return None if task.limit_s is None else time.time() + max(task.limit_s - spent_s, 0.0)
 
 
-def _results(facts: RunFacts) -> dict[str, float]:
-    return {"ap": facts.ap, "ap50": facts.ap50, "seconds": facts.seconds}
+def _results(*trainings: RunFacts) -> dict[str, float]:
+    """The means over the seeds, and what all have spent; energy is left out where it is not known of one."""
+    results = {
+        "ap": statistics.fmean(facts.ap for facts in trainings),
+        "ap50": statistics.fmean(facts.ap50 for facts in trainings),
+        "seconds": sum(facts.seconds for facts in trainings),
+    }
+    energy = [facts.energy.joules for facts in trainings if facts.energy and facts.energy.joules is not None]
+    return results | ({"energy_joules": sum(energy)} if len(energy) == len(trainings) else {})
 
 
 def _completed(trainings: Sequence[RunFacts]) -> Outcome:
     """The mean over the seeds; of several, with the standard deviation of AP."""
-    results = _results(trainings[0])
+    results = _results(*trainings)
     if len(trainings) > 1:
-        ap = [facts.ap for facts in trainings]
-        results = {
-            "ap": statistics.fmean(ap),
-            "ap50": statistics.fmean(facts.ap50 for facts in trainings),
-            "ap_spread": statistics.stdev(ap),
-            "seconds": sum(facts.seconds for facts in trainings),
-        }
+        results["ap_spread"] = statistics.stdev(facts.ap for facts in trainings)
     kind: Kind = "complete" if math.isfinite(results["ap"]) else "failed"
     return Outcome(kind, "" if kind == "complete" else "diverged: AP is not a number", results)

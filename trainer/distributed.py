@@ -63,6 +63,14 @@ class World:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def gathered(self, value: Any) -> list[Any]:
+        """The values of all processes, in every process."""
+        if self.size == 1:
+            return [value]
+        box: list[Any] = [None] * self.size
+        dist.all_gather_object(box, value)
+        return box
+
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:

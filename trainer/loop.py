@@ -9,10 +9,12 @@ import torch
 
 from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
+from ..scaler.devices import gpu_uuid
 from .checkpoint import load_state
 from .data.records import Dataset
 from .distributed import Bereft, World, bereft, joined
 from .divergence import Diverged
+from .energy import Energy, Meter
 from .interruption import requests_to_stop
 from .memory_limits import OutOfMemory, ShortOfMemory, out_of_memory
 from .optimiser import checked_batch, halved, with_batch
@@ -135,7 +137,9 @@ def train(
             facts = replace(facts, start=began)
         if world.chief:
             run.write_settings(arch, recipe)
-        result = _run(training, begin, run, facts, world, on_epoch, on_batch, tell)
+        spent_before = before.energy or Energy() if resume else None
+        with Meter(world.gathered(gpu_uuid(place)) if place.type == "cuda" else ()) as meter:
+            result = _run(training, begin, run, facts, world, on_epoch, on_batch, tell, meter, spent_before)
     return TrainResult(result.ap, result.ap50, result.best_epoch, result.epochs, result.seconds, run.path)
 
 
@@ -148,12 +152,15 @@ def _run(
     on_epoch: Callable[[EpochRow], None] | None,
     on_batch: Callable[[int, int], None] | None,
     tell: Callable[[str], None],
+    meter: Meter,
+    spent_before: Energy | None,
 ) -> RunFacts:
     """Train to the end, with smaller batches where memory is short; whatever ends it, the folder says so."""
 
     def note(facts: RunFacts) -> None:
         if world.chief:
-            run.write_facts(facts)
+            spent = meter.spent()
+            run.write_facts(replace(facts, energy=spent_before + spent if spent_before else spent))
 
     note(ended(facts, "running", training.rows))
     rows = training.rows

@@ -14,6 +14,7 @@ from ..blocks.errors import InputError
 from ..scaler.architecture import Architecture
 from ..scaler.documents import dump_yaml, parse, read_text, write_text
 from ..scaler.zoo import load
+from .energy import Energy
 from .recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class RunFacts:
     ap: float = 0.0  # of the best epoch
     ap50: float = 0.0
     seconds: float = 0.0
+    energy: Energy | None = None  # None: an earlier version did not look
     start: StartFacts | None = None  # None: random weights
     batch: int = 0  # images in a forward pass; fewer than the recipe's where memory was short
 

@@ -17,9 +17,9 @@ from ..comparison import base_of
 from ..curves_figure import draw_curve
 from ..pictures import Picture, picture
 from ..predictions import Example, Examples, kept, kept_picture
+from ..spent import amount, duration
 from ..trial_table import cell
 from .material import Material, Section
-from .overview import duration
 
 IMAGES = 3  # that predictions are shown on
 
@@ -97,6 +97,7 @@ def _figures(material: Material, row: Row) -> list[tuple[str, str, str]]:
     known = [name for name in QUANTITIES if name in row.figures]
     figures = [(QUANTITIES[name].title, shown(name, row.figures[name]), _change(name, row, base)) for name in known]
     spent = [("Training", duration(row.figures["seconds"]), "")] if "seconds" in row.figures else []
+    spent += [("Energy", amount(row.figures["energy_joules"]), "")] if "energy_joules" in row.figures else []
     return [*figures, *spent]
 
 

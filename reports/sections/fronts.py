@@ -1,19 +1,20 @@
 """The Pareto fronts: a picture for each pair of objectives."""
 
-from ...search.quantities import QUANTITIES, shown
-from ...search.rows import Row
+from ...search.quantities import QUANTITIES
 from ..frames import pairs
 from ..front_figure import draw_front
 from ..pictures import Picture, picture
 from ..points import directions, points_frame, published_points, whiskers
-from .material import Material, Section
+from .material import Material, Section, label
 
 
 def fronts(material: Material) -> Section | None:
-    """What is to be traded for what; nothing where no trial has a result."""
+    """What is to be traded for what; nothing where no trial has a result with both figures of a pair."""
     if not material.results:
         return None
     pictures = [found for x, y in pairs(material.record.study) if (found := _picture(material, x, y))]
+    if not pictures:
+        return None
     single = len(material.record.study.objectives) == 1
     remarks = ["one objective, so there is one best trial and no front"] if single else []
     return Section(
@@ -46,12 +47,8 @@ def _picture(material: Material, x: str, y: str) -> Picture | None:
     caption += " Squares: the YOLOv7 paper, Table 2." if len(published) else ""
     scales = QUANTITIES[x].scale, QUANTITIES[y].scale
     placed = points.dropna(subset=["x", "y"])
-    places = dict(zip(placed.index, zip(placed["x"] / scales[0], placed["y"] / scales[1], strict=True), strict=True))
-    linked = {row.number: (material.anchor(row), _label(row, x, y)) for row in material.shown}
+    at = zip(placed.index, placed["x"] / scales[0], placed["y"] / scales[1], strict=True)
+    courses = {int(number): [(x, y)] for number, x, y in at}
+    linked = {row.number: (material.anchor(row), label(row, (y, x))) for row in material.shown}
     stem = material.output / f"{material.stem}-front-{y}-{x.removesuffix('_ms')}"
-    return picture(figure, stem, alt, caption, places, linked)
-
-
-def _label(row: Row, x: str, y: str) -> str:
-    figures = ", ".join(f"{QUANTITIES[n].title} {shown(n, row.figures[n])}" for n in (y, x) if n in row.figures)
-    return f"Trial {row.number}: {figures}"
+    return picture(figure, stem, alt, caption, courses, linked)

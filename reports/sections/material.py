@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...search.pareto import knee
+from ...search.quantities import QUANTITIES, shown
 from ...search.rows import Row, comparable, front
 from ...search.status import StudyRecord
 from ..comparison import comparison_frame
@@ -29,6 +30,17 @@ class Section:
     template: str
     content: Mapping[str, Any]
     remarks: Sequence[str] = field(default=())  # what is missing: said in the page, and on the terminal
+
+
+@dataclass(frozen=True)
+class Article:
+    """A study's part of the page."""
+
+    name: str
+    stem: str  # what its files and ids begin with
+    question: str
+    sections: Sequence[Section]
+    linked: Mapping[int, str] = field(default_factory=dict)  # trials with a part of their own, and its id
 
 
 @dataclass(frozen=True)
@@ -119,3 +131,11 @@ class Material:
         names = self.record.study.objectives
         points = [[row.figures[name] for name in names] for row in self.front]
         return knee(points, list(names.values()))
+
+
+def label(row: Row, names: Sequence[str]) -> str:
+    """A trial and some of its figures in words."""
+    figures = ", ".join(
+        f"{QUANTITIES[name].title} {shown(name, row.figures[name])}" for name in names if name in row.figures
+    )
+    return f"Trial {row.number}: {figures}"

@@ -9,11 +9,11 @@ import numpy as np
 
 from ...search.pareto import as_losses
 from ...search.quantities import QUANTITIES, shown
-from ...search.rows import Row
 from ...search.starting import start_words
 from ...search.stored_study import recipe_of
 from ...search.study import SHAPES, UNLIMITED, Study
 from ..points import on_coco
+from ..spent import duration, spent
 from .material import Material, Section
 
 
@@ -21,13 +21,13 @@ def overview(material: Material) -> Section:
     """Never empty: a study that has not begun has a question, too."""
     study = material.record.study
     content = {
-        "question": study.question,
         "summary": _summary(material),
+        "sentences": [],
         "tiles": _tiles(material),
-        "facts": _facts(study),
+        "facts": study_facts(study),
         "scale": _scale(study),
     }
-    return Section("overview", study.name, "overview.html.j2", content, _remarks(material))
+    return Section("overview", "Overview", "overview.html.j2", content, _remarks(material))
 
 
 def _summary(material: Material) -> str:
@@ -86,24 +86,7 @@ def _tiles(material: Material) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def spent(rows: Sequence[Row]) -> float:
-    """Seconds of training, of all trials with one of their own."""
-    return sum(row.figures.get("seconds", 0.0) for row in rows if row.same_as is None)
-
-
-def duration(seconds: float) -> str:
-    """As people say it: `31 s`, `4 min 5 s`, `3 h 20 min`, `160 h`."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    if whole < 7200:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 36000:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 3600:,} h"
-
-
-def _facts(study: Study) -> list[tuple[str, str]]:
+def study_facts(study: Study) -> list[tuple[str, str]]:
     """The study as it is resolved, in words."""
     ways = {"maximize": "high", "minimize": "low"}
     objectives = ", ".join(f"{QUANTITIES[name].title} {ways[way]}" for name, way in study.objectives.items())
@@ -115,7 +98,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Scaled", ", ".join(study.bases)),
         ("Varied", "; ".join(f"{name} {_values(study, name)}" for name in study.space.parameters)),
         ("References", references),
-        ("Sampler", f"{study.sampler.kind}, seed {study.sampler.seed}"),
+        ("Sampler", f"{study.sampler.kind}, seed {study.sampler.seed}" if study.space.parameters else ""),
         ("Trained", f"{_data(study)}, {_epochs(study)} each by recipe {Path(study.recipe).stem}{_seeds(study)}"),
         ("Stopped early", "" if study.fidelity.stop == "none" else f"by {study.fidelity.stop}"),
     ]
@@ -141,7 +124,10 @@ def _seeds(study: Study) -> str:
 
 
 def _data(study: Study) -> str:
-    return "the embedded, drawn data set shapes" if study.data == SHAPES else study.data
+    """Where it lies is in the study's file; a page has its name."""
+    path = Path(study.data)
+    name = f"{path.parent.name}/{path.name}".lstrip("/") if path.suffix else path.name
+    return "the embedded, drawn data set shapes" if study.data == SHAPES else name
 
 
 def _scale(study: Study) -> str:
@@ -162,8 +148,16 @@ def _remarks(material: Material) -> list[str]:
         remarks.append("no trial has begun; there is nothing to draw")
     elif not material.results:
         remarks.append("no trial is complete, so there is no front to draw; the reasons are below")
+    wanted = material.record.study.objectives
+    lacking = [str(row.number) for row in material.results if not wanted.keys() <= row.figures.keys()]
+    if lacking:
+        titles = " and ".join(QUANTITIES[name].title for name in wanted)
+        remarks.append(f"not on the front, which is of {titles}, for want of a figure: trial {_some(lacking)}")
     broken = [str(row.number) for row in rows if not row.finite]
     if broken:
-        named = ", ".join(broken[:20]) + (f" and {len(broken) - 20} more" if len(broken) > 20 else "")
-        remarks.append(f"left out, with figures that are not numbers: trial {named}")
+        remarks.append(f"left out, with figures that are not numbers: trial {_some(broken)}")
     return remarks
+
+
+def _some(numbers: Sequence[str]) -> str:
+    return ", ".join(numbers[:20]) + (f" and {len(numbers) - 20} more" if len(numbers) > 20 else "")

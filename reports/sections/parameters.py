@@ -10,9 +10,9 @@ from ...search.quantities import QUANTITIES
 from ..frames import parallel_frame
 from ..importance import Method, importance_frame
 from ..importance_figure import NAMES, draw_importance
-from ..parallel_figure import draw_parallel
+from ..parallel_figure import courses, draw_parallel
 from ..pictures import Picture, picture
-from .material import Material, Section
+from .material import Material, Section, label
 
 DRAWN = 1000  # lines of which more only cover each other
 MANY = 100  # trials of which more are too many for forests, one for each resample
@@ -25,9 +25,9 @@ MEANINGS: dict[Method, str] = {
 
 
 def parameters(material: Material) -> Section | None:
-    """A line for each trial through its parameters and objectives, then importances; nothing without two trials."""
+    """A line for each trial through its parameters and objectives, then importances; nothing where none varies."""
     frame = parallel_frame(material.record)
-    if len(frame) < 2 or len(frame.columns) < 2:
+    if len(frame) < 2 or frame.columns.isin(list(material.record.study.objectives)).all():
         return None
     members = [row.number for row in material.front]
     count = len(frame)
@@ -38,7 +38,11 @@ def parameters(material: Material) -> Section | None:
     caption = f"A line for each of {len(frame):,} trials, through its parameters and objectives; the front's in colour."
     caption += f" The others are an even choice from {count:,}." if len(frame) < count else ""
     alt = f"Parallel coordinates of {len(frame)} trials over {', '.join(frame.columns)}."
-    pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption)]
+    lines = dict(zip(frame.index, courses(frame), strict=True))
+    # The front's first: where lines meet, they are meant.
+    at = {number: lines[number].tolist() for number in sorted(lines, key=lambda number: number not in members)}
+    linked = {row.number: (material.anchor(row), label(row, list(objectives))) for row in material.shown}
+    pictures = [picture(figure, material.output / f"{material.stem}-parallel", alt, caption, at, linked)]
     important, remarks = _importances(material)
     content = {"pictures": [*pictures, *important], "wide": True}
     return Section("parameters", "Values that were searched", "pictures.html.j2", content, remarks)
@@ -47,9 +51,9 @@ def parameters(material: Material) -> Section | None:
 def _importances(material: Material) -> tuple[list[Picture], list[str]]:
     """A picture for each trained objective, and why there is none."""
     rows = [row for row in material.results if not row.reference]
-    record = replace(material.record, rows=rows[:: -(-len(rows) // MOST)])
-    if len(record.study.space.parameters) < 2:
+    if not rows or len(material.record.study.space.parameters) < 2:
         return [], []
+    record = replace(material.record, rows=rows[:: -(-len(rows) // MOST)])
     method: Method = "fanova" if len(rows) <= MANY else "ped-anova"
     frame = importance_frame(record, methods=(method,), resamples=RESAMPLES)
     write_text(material.output / f"{material.stem}-importance.csv", frame.to_csv(index=False, lineterminator="\n"))

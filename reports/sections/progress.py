@@ -22,7 +22,7 @@ def progress(material: Material) -> Section | None:
         remark = f"not drawn how the hypervolume grew: for up to {MANY:,} trials, and here are {len(searched):,}"
         return Section("progress", TITLE, "pictures.html.j2", {"pictures": []}, [remark])
     frame = progress_frame(material.record, permutations=PERMUTATIONS)
-    if not np.isfinite(frame["share"]).any():
+    if not np.isfinite(frame["share"].astype(float)).any():
         return None
     stem = material.output / f"{material.stem}-progress"
     write_text(stem.with_name(f"{stem.name}.csv"), frame.to_csv(index=False, lineterminator="\n"))

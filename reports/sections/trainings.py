@@ -18,11 +18,13 @@ TIMED = 40  # detectors up to which each has a line in the picture of latencies
 
 def trainings(material: Material) -> Section | None:
     """Curves and latencies; nothing where there are neither."""
-    pictures = [found for found in (_curves(material), _latencies(material)) if found]
+    latencies = _latencies(material)
+    pictures = [found for found in (_curves(material), latencies) if found]
     remarks = _without_curves(material)
     if not pictures and not remarks:
         return None
-    return Section("trainings", "Learning curves and latency", "pictures.html.j2", {"pictures": pictures}, remarks)
+    title = "Learning curves and latency" if latencies else "Learning curves"
+    return Section("trainings", title, "pictures.html.j2", {"pictures": pictures}, remarks)
 
 
 def _curves(material: Material) -> Picture | None:

@@ -4,10 +4,10 @@ from typing import Any
 
 from ...scaler.documents import write_text
 from ..frames import markdown, outcomes_frame
+from ..spent import duration, energy_words, spent
 from ..trial_table import UNKNOWN, Line, trial_table
 from .front_table import spread_words
 from .material import Material, Section
-from .overview import duration, spent
 
 PAGE = 100  # lines that the page holds as HTML; its script shows the others in their place
 
@@ -40,7 +40,9 @@ def outcomes(material: Material) -> Section | None:
         return None
     rows = zip(frame["state"], frame["reason"], frame["trials"], frame["seconds"], strict=True)
     lines = [(state, reason, count, duration(time) if time else UNKNOWN) for state, reason, count, time in rows]
-    content = {"lines": lines, "most": max(frame["trials"]), "total": duration(spent(material.record.rows))}
+    total = f"{duration(spent(material.record.rows))} of training in all."
+    energy = energy_words(material.record, material.shown)
+    content = {"lines": lines, "most": max(frame["trials"]), "spent": f"{total} {energy}"}
     return Section("outcomes", "How trials ended, and time spent", "outcomes.html.j2", content)
 
 

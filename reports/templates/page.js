@@ -1,6 +1,6 @@
 "use strict";
-// What the page does beyond being read: tables sort, turn their pages and show one state; figures tell of the point that
-// is nearest to the pointer, and lead to its part of the page; drawings are unpacked when they are opened.
+// What the page does beyond being read: tables sort, turn their pages and show one state; figures tell of the point or line
+// that is nearest to the pointer, and lead to its part of the page; drawings are unpacked when they are opened.
 
 const number = (text) => {
   const value = parseFloat(text.replace("\u2212", "-").replace(/[, ]/g, ""));
@@ -151,32 +151,54 @@ const tell = (trials, trial, x, y) => {
   tip.style.top = `${(y + 18 + tip.offsetHeight > innerHeight ? Math.max(4, y - tip.offsetHeight - 14) : y + 18) + scrollY}px`;
 };
 
-// Tells of the points of a figure.
+// The place of a mark (a trial, then x and y of a point or of each bend of a line) that is nearest to a place.
+const nearestOf = ([, ...at], x, y) => {
+  let found = { x: at[0], y: at[1] }, least = (at[0] - x) ** 2 + (at[1] - y) ** 2;
+  for (let i = 0; i + 3 < at.length; i += 2) {
+    const [dx, dy] = [at[i + 2] - at[i], at[i + 3] - at[i + 1]];
+    const share = Math.max(0, Math.min(1, ((x - at[i]) * dx + (y - at[i + 1]) * dy) / (dx * dx + dy * dy)));
+    const place = { x: at[i] + share * dx, y: at[i + 1] + share * dy };
+    const distance = (place.x - x) ** 2 + (place.y - y) ** 2;
+    if (distance < least) [found, least] = [place, distance];
+  }
+  return { ...found, distance: least };
+};
+
+// Tells of the points or lines of a figure.
 const explain = (figure, trials) => {
   const marks = JSON.parse(figure.querySelector("script.marks").textContent);
   const svg = figure.querySelector("svg"), box = svg.viewBox.baseVal, ring = document.createElement("span");
+  const line = document.createElementNS(svg.namespaceURI, "polyline");
   const reach = 24; // px from the pointer
   ring.className = "near";
-  ring.hidden = true;
+  line.classList.add("near");
   svg.parentElement.append(ring);
-  const hide = () => { ring.hidden = tip.hidden = true; };
+  svg.append(line);
+  const hide = () => {
+    ring.hidden = tip.hidden = true;
+    line.setAttribute("points", "");
+  };
+  hide();
   const nearest = (event) => {
     const place = svg.getBoundingClientRect(), scale = place.width / box.width;
     const [x, y] = [(event.clientX - place.left) / scale, (event.clientY - place.top) / scale];
     let found = null, least = (reach / scale) ** 2;
     for (const mark of marks) {
-      const distance = (mark[1] - x) ** 2 + (mark[2] - y) ** 2;
-      if (distance < least) [found, least] = [mark, distance];
+      const near = nearestOf(mark, x, y);
+      if (near.distance < least) [found, least] = [{ mark, x: near.x * scale, y: near.y * scale, place }, near.distance];
     }
-    return found && { trial: found[0], x: found[1] * scale, y: found[2] * scale, place };
+    return found;
   };
   const show = (found) => {
-    if (!found) return hide();
-    ring.hidden = false;
-    ring.style.left = `${found.x}px`;
-    ring.style.top = `${found.y}px`;
-    tell(trials, found.trial, found.place.left + found.x, found.place.top + found.y);
-    return null;
+    hide();
+    if (!found) return;
+    if (found.mark.length > 3) line.setAttribute("points", found.mark.slice(1).join(" "));
+    else {
+      ring.hidden = false;
+      ring.style.left = `${found.x}px`;
+      ring.style.top = `${found.y}px`;
+    }
+    tell(trials, found.mark[0], found.place.left + found.x, found.place.top + found.y);
   };
   svg.addEventListener("pointermove", (event) => show(nearest(event)));
   svg.addEventListener("pointerleave", hide);
@@ -185,14 +207,14 @@ const explain = (figure, trials) => {
     if (!found) return;
     event.preventDefault();
     hide();
-    trials.open(found.trial);
+    trials.open(found.mark[0]);
   });
   svg.querySelectorAll("a").forEach((link) => {
-    const circle = link.querySelector("circle");
+    const trial = Number(link.getAttribute("href").split("-").pop());
+    const end = marks.find((mark) => mark[0] === trial).slice(-2);
     link.addEventListener("focus", () => {
-      const place = circle.getBoundingClientRect();
-      const trial = Number(link.getAttribute("href").split("-").pop());
-      if (link.matches(":focus-visible")) tell(trials, trial, place.left + place.width / 2, place.top + place.height / 2);
+      const place = svg.getBoundingClientRect(), scale = place.width / box.width;
+      if (link.matches(":focus-visible")) tell(trials, trial, place.left + end[0] * scale, place.top + end[1] * scale);
     });
     link.addEventListener("blur", hide);
   });

@@ -118,6 +118,17 @@ def nvidia_driver() -> str | None:
     return version.decode() if isinstance(version, bytes) else version
 
 
+def gpu_energy_mj(gpu: str) -> int | None:
+    """What a GPU has taken since its driver was loaded, in millijoules, where NVML tells it (from Volta on)."""
+    if not (handle := _handle(gpu)):
+        return None
+    assert pynvml
+    try:
+        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+    except pynvml.NVMLError:
+        return None
+
+
 def _nvml() -> bool:
     """Whether NVML is there; what was begun once is not begun again."""
     if pynvml is None:

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from ...blocks.errors import InputError
 from ..architecture import Architecture
 from ..build import build
-from ..devices import find_device
+from ..devices import find_device, gpu_uuid
 from ..optimised import Runtime, made_fast, recorded
 from ..suppression import Detections, suppress
 from .clocks import CpuCaches, cpu_ms
@@ -52,7 +52,7 @@ class TorchRuntime:
             return RuntimeFacts(cpu_name(), versions)
         properties = torch.cuda.get_device_properties(device)
         versions |= {"cuda": torch.version.cuda or "", "cudnn": str(torch.backends.cudnn.version())}
-        return RuntimeFacts(properties.name, versions, gpu=f"GPU-{properties.uuid}")
+        return RuntimeFacts(properties.name, versions, gpu=gpu_uuid(device))
 
     @contextmanager
     def held(self, protocol: Protocol) -> Iterator[None]:

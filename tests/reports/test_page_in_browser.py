@@ -224,6 +224,48 @@ def test_points_of_the_front_are_reached_by_keys(laptop: Browser) -> None:
     laptop.wait("location.hash === '#small-trial-2'")
 
 
+PARALLEL = "document.querySelector('svg[aria-label^=Parallel]')"
+
+
+def middle_of_line(browser: Browser, trial: int) -> tuple[float, float]:
+    """Between the first two axes of the parallel coordinates, in the window."""
+    return tuple(
+        browser.run(
+            f"(() => {{ const svg = {PARALLEL}; svg.scrollIntoView({{block: 'center', behavior: 'instant'}}); "
+            "const marks = JSON.parse(svg.closest('figure').querySelector('script.marks').textContent); "
+            f"const [, x, y, right, far] = marks.find((it) => it[0] === {trial}), box = svg.getBoundingClientRect(); "
+            "const scale = box.width / svg.viewBox.baseVal.width; "
+            "return [box.left + (x + right) / 2 * scale, box.top + (y + far) / 2 * scale]; })()"
+        )
+    )
+
+
+@pytest.mark.parametrize(("trial", "word"), [(1, ", on the Pareto front"), (118, "")])
+def test_pointing_at_a_line_tells_of_its_trial_and_draws_it_out(laptop: Browser, trial: int, word: str) -> None:
+    x, y = middle_of_line(laptop, trial)
+    laptop.move(x, y)
+    assert laptop.run("tip.innerText").split("\n")[0] == f"Trial {trial}{word}"
+    assert len(laptop.run(f"{PARALLEL}.querySelector('.near').getAttribute('points')").split()) == 2 * 3
+    laptop.move(5, 5)
+    assert laptop.run("tip.hidden")
+    assert laptop.run(f"{PARALLEL}.querySelector('.near').getAttribute('points')") == ""
+
+
+def test_a_click_on_a_line_opens_the_trials_part_of_the_page(laptop: Browser) -> None:
+    laptop.move(*middle_of_line(laptop, 2), click=True)
+    assert laptop.run("document.activeElement.id") == "small-trial-2"
+
+
+def test_lines_of_the_front_are_reached_by_keys(laptop: Browser) -> None:
+    laptop.run(f"{PARALLEL}.querySelector('a').focus({{preventScroll: true}})")
+    laptop.press("Tab")
+    label = laptop.run("document.activeElement.getAttribute('aria-label')")
+    assert label == "Trial 1: AP 0.350, FLOPs 1.50 G"
+    assert laptop.run("tip.innerText").startswith("Trial 1, on the Pareto front")
+    laptop.press("Enter")
+    laptop.wait("location.hash === '#small-trial-1'")
+
+
 def test_an_architecture_is_unpacked_when_it_is_opened(laptop: Browser) -> None:
     laptop.run("document.querySelector('#small-trial-1 summary').click()")
     laptop.wait("document.querySelector('#small-trial-1 .paper svg') !== null")

@@ -5,7 +5,6 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -27,54 +26,9 @@ from catscale.trainer.loop import train
 from catscale.trainer.recipe import load_recipe
 
 from .conftest import ROWS, Make, known, make_study
+from .page_text import page_of
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-class Page(HTMLParser):
-    """What a page holds, and whether its tags are balanced."""
-
-    VOID = frozenset(("meta", "hr", "br", "link", "img", "input"))
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.labels: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("href", "src", "xlink:href"):
-                self.links.append(value or "")
-            if name == "aria-label":
-                self.labels.append(value or "")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def page_of(output: Path) -> Page:
-    return Page((output / "index.html").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +51,14 @@ def test_the_command_writes_figures_tables_and_a_page(cli: Any, make: Make, tmp_
     drawn = {f"{figure}.{kind}" for figure in figures for kind in ("pdf", "png", "svg")}
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"index.html", *(f"small-{name}" for name in tables | drawn)}
+
+
+def test_a_study_of_references_alone_has_a_report(cli: Any, make: Make, tmp_path: Path) -> None:
+    folder = make([ROWS[0], replace(ROWS[1], reference="other", values={})])
+    result = cli("report", folder, "-o", tmp_path / "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "No trial dominates the reference other: it is on the front." in page_of(tmp_path / "out").text
+    assert (tmp_path / "out" / "small-front-ap-gflops.svg").is_file()
 
 
 def test_measured_latencies_are_drawn_with_their_spread(make: Make, tmp_path: Path) -> None:
@@ -211,6 +173,8 @@ def test_one_objective_has_a_best_trial_and_says_so(make: Make, tmp_path: Path) 
         ([ROWS[4], ROWS[5]], "no trial is complete, so there is no front to draw; the reasons are below"),
         ([*ROWS[:2], Row(2, "complete", figures={"ap": float("nan"), "gflops": 1.0}, name="n")],
          "left out, with figures that are not numbers: trial 2"),
+        ([*ROWS[:2], Row(2, "complete", figures={"ap": 0.3}, name="n")],
+         "not on the front, which is of AP and FLOPs, for want of a figure: trial 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_said_in_words(make: Make, tmp_path: Path, rows: list[Row], remark: str) -> None:
@@ -218,6 +182,13 @@ def test_what_cannot_be_drawn_is_said_in_words(make: Make, tmp_path: Path, rows:
     page = page_of(tmp_path / "out")
     assert f"Note: {remark}." in page.text
     assert bool(list((tmp_path / "out").glob("*-front-*"))) == (len(rows) == 3)
+
+
+def test_a_study_whose_trials_all_lack_a_figure_has_a_page_without_a_front(make: Make, tmp_path: Path) -> None:
+    (remark,) = write_report([read_study(make(objectives=["ap", "latency_ms"]))], tmp_path / "out")
+    assert remark.endswith("which is of AP and Latency, for want of a figure: trial 0, 1, 2, 3")
+    assert "Pareto front" not in page_of(tmp_path / "out").text.replace("0 on the Pareto front", "")
+    assert not list((tmp_path / "out").glob("*front*"))
 
 
 STOPPED = Row(7, "stopped", "0.020 after epoch 2, at most 0.03; trial 1 has 0.35 and costs no more",

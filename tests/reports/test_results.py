@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import yaml
 from catscale.reports.compare_file import Comparison, has_comparison, read_comparison
-from catscale.reports.results import write_results
+from catscale.reports.page import write_report
 from catscale.search.candidates import Bases
 from catscale.search.feasible import Feasible
 from catscale.search.seeds import TABLE
 from catscale.search.stored_study import recipe_of
 from catscale.search.study import Study, load_study
+
+from .page_text import page_of
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 FOLDERS = sorted(path.parent.name for path in STUDIES.glob("*/README.md"))
@@ -41,8 +43,9 @@ def numbers(svg: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("name", [name for name in FOLDERS if has_results(name)])
 def test_committed_results_redraw_to_the_committed_table_and_picture(name: str, tmp_path: Path) -> None:
-    paths = write_results(STUDIES / name, tmp_path)
-    assert [path.suffix for path in paths] == [".csv", ".md", ".tex", ".png", ".svg"]
+    write_report([], tmp_path, folders=[STUDIES / name])
+    kinds = ("csv", "md", "tex", "png", "pdf", "svg")
+    assert {path.name for path in tmp_path.iterdir()} == {"index.html", *(f"{name}.{kind}" for kind in kinds)}
     table = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     committed = STUDIES / name / f"{name}.md"
     assert table in (STUDIES / name / "README.md").read_text(encoding="utf-8") or (
@@ -53,21 +56,73 @@ def test_committed_results_redraw_to_the_committed_table_and_picture(name: str, 
     assert np.abs(drawn - kept).max() < 2  # points of a picture some 600 wide
 
 
-def test_the_command_line_writes_a_folders_table_and_picture(
+def test_the_command_line_writes_a_page_of_folders_with_results(
     cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    done = cli("report", STUDIES / "table3-scaling", "-o", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert "table3-scaling.csv, table3-scaling.md, table3-scaling.tex, table3-scaling.png" in done.stdout
+    names = ("table3-scaling", "tables1-2-family")
+    done = cli("report", *(STUDIES / name for name in names), "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Report written to {tmp_path / 'out' / 'index.html'}\n"
     assert (tmp_path / "out" / "table3-scaling.tex").read_text().startswith("\\begin{table}")
+    page = page_of(tmp_path / "out")
+    assert not page.open
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link[1:] in page.ids if link[0] == "#" else (tmp_path / "out" / link).is_file() for link in page.links)
+    for words in (
+        "Does compound scaling beat width alone and depth alone at about the same cost?",  # of the study file
+        "Are the counts of Tables 1 and 2 exact,",  # of the README, as there is no study file
+        "Small-scale: not COCO results.",
+        "AP, small scale",
+        "AP, COCO (paper)",
+        "“COCO (paper)”: as arXiv:2207.02696, Table 3, prints it",
+        "compound over base by 1.2 AP on COCO in the paper; here +0.1 [-3.0, +3.2]: not resolvable at this scale.",
+        "BCCD's 205 training photographs",
+        "catscale search run studies/table3-scaling/small.yaml --data DATA --workers 2",
+        "coco, 300 epochs each by recipe p5, with 3 seeds",
+    ):
+        assert words in page.text
+    assert any(label.startswith("Picture of: Table 3, proposed model scaling") for label in page.labels)
+
+
+def copied(place: Path, name: str, *files: str) -> Path:
+    """Some files of a committed folder."""
+    folder = place / name
+    folder.mkdir()
+    for file in files:
+        shutil.copy(STUDIES / name / file, folder)
+    return folder
+
+
+def test_what_a_folders_readme_says_is_text_and_leads_nowhere(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "table10-precision-iou", "compare.yaml", "seeds.csv")
+    generated = "<!-- catscale report -->\nold\n<!-- end -->"
+    text = f"# T\n\n**Question.** Why\nnot?\n\n<script>alert(1)</script> [here](x.md) {generated}\n\n## Next\n"
+    (folder / "README.md").write_text(f"{text}\n![p](p.svg)\n")
+    write_report([], tmp_path / "out", folders=[folder])
+    page = page_of(tmp_path / "out")
+    assert "Why not?" in page.text
+    assert "<script>alert(1)</script> here" in page.text
+    assert "Next" in page.text
+    assert not {"x.md", "p.svg"} & set(page.links)
+    assert not [words for words in page.words if "catscale report -->" in words or words.strip() == "old"]
+
+
+def test_where_nothing_says_how_a_folders_results_were_made_the_page_does(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "table10-precision-iou", "compare.yaml", "seeds.csv")
+    remark = "neither README.md nor hardware.json: nothing says how it was run"
+    assert write_report([], tmp_path / "out", folders=[folder]) == [f"table10-precision-iou: {remark}"]
+    assert remark in (tmp_path / "out" / "index.html").read_text()
+    session = {"device": "a GPU", "cores": 2, "threads": 1, "platform": "Linux", "command": "catscale search run it",
+               "started": "2026-01-01"}  # fmt: skip
+    (folder / "hardware.json").write_text(json.dumps({"sessions": [session]}))
+    assert write_report([], tmp_path / "out", folders=[folder]) == []
+    assert "catscale search run it" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_folder_without_results_says_what_is_missing(
     cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "table3"
-    folder.mkdir()
-    shutil.copy(STUDIES / "table3-scaling" / "compare.yaml", folder)
+    folder = copied(tmp_path, "table3-scaling", "compare.yaml")
     done = cli("report", folder, "-o", tmp_path / "out")
     assert (done.returncode, "seeds.csv: there is no such table; catscale search run writes it" in done.stderr) == (
         2,

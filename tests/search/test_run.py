@@ -1,12 +1,14 @@
 """Studies run for real, on a few tiny images: what is trained, refused, reused, failed, and taken up again."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,40 @@ def test_several_seeds_are_trained_and_averaged(place: Path) -> None:
         pytest.approx((each["ap"], each["ap50"]), rel=1e-4) for each in facts
     ]
     assert [line.variant for line in table] == [" ".join(f"{name}={value}" for name, value in row.values.items())] * 2
+
+
+@pytest.fixture
+def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A processor that takes energy all the time, as Linux shows it."""
+    zone, over = tmp_path / "intel-rapl:0", threading.Event()
+    zone.mkdir()
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text("262143328850\n")
+
+    def count() -> None:
+        for microjoules in itertools.count(0, 1000):
+            (zone / "next").write_text(f"{microjoules}\n")
+            (zone / "next").replace(zone / "energy_uj")  # at once: whoever reads sees a whole number
+            if over.wait(0.005):
+                return
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    monkeypatch.setenv("CATSCALE_POWERCAP", str(tmp_path))
+    yield
+    over.set()
+    counting.join()
+
+
+@pytest.mark.usefixtures("counter")
+def test_the_energy_of_a_trial_is_that_of_all_its_trainings(place: Path) -> None:
+    study = read(place, "energy", trials=1, seeds=2, space=NARROW, constraints={}, references=False)
+    run_study(study, place / "energy", device="cpu")
+    runs = [place / "energy" / "trials" / "0" / part for part in (".", "seed-1")]
+    joules = [json.loads((run / "run.json").read_text())["energy"]["joules"] for run in runs]
+    assert min(joules) > 0
+    (row,) = read_rows(place / "energy" / "trials.csv", study)
+    assert row.figures["energy_joules"] == pytest.approx(sum(joules), rel=1e-5)
 
 
 def test_a_parameter_of_the_recipe_is_trained_with_and_makes_another_candidate(place: Path) -> None:

@@ -1,0 +1,85 @@
+"""A study's folder with committed results as a part of the page: claims, table, picture, and how it was run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pandas.api.types import is_object_dtype
+
+from ..search.lock_file import lock_lines
+from ..search.stored_study import resolved
+from . import readme
+from .ablation_table import OURS, PAPER
+from .frames import cell_text
+from .pictures import picture
+from .results import Results, rounded, write_tables
+from .sections.material import Article, Section
+from .sections.origin import Definition, machine, origin_section
+from .sections.overview import study_facts
+
+SMALL = (
+    "AP of trainings here compares them with each other, not with published figures; "
+    "what is told from chance stands in the intervals."
+)
+LAST = ("Latency ms", "Trainings")
+STUDIES = ("small.yaml", "study*.yaml")  # what can be run at small scale, and at the paper's
+
+
+def results_article(folder: Path, stem: str, found: Results, output: Path) -> Article:
+    """Write table and picture of a folder's results, and make them a part of the page.
+
+    Raises:
+        InputError: a study file of the folder is damaged, or the output cannot be written.
+    """
+    studies = [path for pattern in STUDIES for path in sorted(folder.glob(pattern))]
+    resolved_studies = [(path, *resolved(path)) for path in studies]
+    question = resolved_studies[0][1].question if resolved_studies else ""
+    tables = [path.name for path in write_tables(found, output / stem)]
+    drawn = picture(found.figure, output / stem, f"Picture of: {found.title}.", found.title)
+    sections = [
+        Section("overview", "Overview", "overview.html.j2", _overview(found)),
+        Section("table", "In numbers", "results_table.html.j2", {**_table(found), "files": tables}),
+        Section("picture", "In one picture", "pictures.html.j2", {"pictures": [drawn], "wide": True}),
+    ]
+    account, sessions = readme.account(folder), machine(folder)
+    if account:
+        sections.append(Section("account", "How it was run, and what it shows", "account.html.j2", {"html": account}))
+    remarks = [] if account or sessions else ["neither README.md nor hardware.json: nothing says how it was run"]
+    definitions = [Definition(path.name, study_facts(study), text) for path, study, text in resolved_studies]
+    if definitions or sessions or remarks:
+        sections.append(origin_section(definitions, sessions, lock_lines(folder), remarks))
+    return Article(folder.resolve().name, stem, question or readme.question(folder), sections)
+
+
+def _overview(found: Results) -> dict[str, Any]:
+    said = {"summary": f"{found.title}.", "sentences": found.sentences}
+    return {"tiles": found.tiles, **said, "scale": SMALL if found.small else "", "facts": []}
+
+
+def _table(found: Results) -> dict[str, Any]:
+    """The table's cells as text, and which columns hold numbers of ours, words, or what the paper printed."""
+    frame = found.frame.map(rounded)[_beside(list(found.frame.columns))]
+    kinds = [
+        " ".join(["printed"] * ("(paper)" in name) + ["text"] * is_object_dtype(frame[name])) for name in frame.columns
+    ]
+    lines = [
+        (str(label), [_cell(name, value) for name, value in zip(frame.columns, values, strict=True)])
+        for label, *values in frame.itertuples()
+    ]
+    heads = list(zip(frame.columns, kinds, strict=True))
+    return {"first": frame.index.name, "columns": heads, "lines": lines, "caption": found.caption}
+
+
+def _cell(name: str, value: object) -> str:
+    """AP with one digit, as the paper prints it; trailing zeros stay, so that a column is even."""
+    tenths = isinstance(value, float) and value == value and name.startswith(("AP", "SD"))
+    return f"{value:.1f}" if tenths else cell_text(value)
+
+
+def _beside(names: Sequence[str]) -> list[str]:
+    """Columns with what the paper printed right behind ours, and what is asked for least at the end, out of sight."""
+    order: dict[str, None] = {}
+    for name in names:
+        spread = ["SD"] if name == f"AP, {OURS}" else []
+        order |= dict.fromkeys([name, *spread, name.replace(OURS, PAPER)])
+    return [name for name in (*(name for name in order if name not in LAST), *LAST) if name in names]
