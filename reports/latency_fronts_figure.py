@@ -66,7 +66,7 @@ def _panel(axes: "Axes", found: Fronts, time: Time, *, alone: list[Model]) -> No
     plain_logarithmic(axes.xaxis)
     axes.margins(x=0.06, y=0.12)
     fastest, slowest = (end(map(time, found.models)) for end in (min, max))
-    axes.set_xlim(left=fastest * (fastest / slowest) ** 0.14)  # room for the fastest one's name
+    axes.set_xlim(left=fastest * (fastest / slowest) ** 0.2)  # room for the fastest one's name
 
 
 def _name_front(axes: "Axes", front: list[Model], time: Time, *, bold: set[Model]) -> None:
