@@ -66,7 +66,7 @@ def simota(chosen: Chosen, corners: Tensor, labels: Tensor) -> tuple[Tensor, Ten
     q = q.expand(len(corners), -1, -1)
     label = one_hot(labels, CLASSES).float()[:, None].expand_as(q)
     cost = binary_cross_entropy(q, label, reduction="none").sum(2) - 3 * (overlap + 1e-8).log()
-    cost = cost + 100000.0 * ~(inside & central)[:, point]
+    cost = cost.double() + 100000.0 * ~(inside & central)[:, point]  # in float32 a hundredth would be lost
     counts = overlap.topk(min(10, overlap.shape[1])).values.sum(1).int().clamp(min=1)
     taken = torch.zeros_like(cost)
     for number, count in enumerate(counts):
@@ -87,7 +87,7 @@ def task_aligned(chosen: Chosen, corners: Tensor, labels: Tensor) -> tuple[Tenso
         scores = scores * chosen.objectness.sigmoid()
     metric = scores.T[labels] * overlap**6
     inside = _inside(chosen.middle, corners)
-    taken = torch.zeros_like(metric).scatter_(1, (metric * inside).topk(13, dim=1).indices, 1.0) * inside
+    taken = torch.zeros_like(metric).scatter_(1, ((metric + 1e-30) * inside).topk(13, dim=1).indices, 1.0) * inside
     disputed = taken.sum(0) > 1
     taken = torch.where(disputed, one_hot(overlap.argmax(0), len(corners)).T.float(), taken)
     metric, most = metric * taken, (overlap * taken).amax(1)
