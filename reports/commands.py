@@ -52,7 +52,7 @@ def report(
         int | None, typer.Option(min=0, max=65535, help="Of --live; 0: any free one.  [default: 8750]")
     ] = None,
 ) -> None:
-    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown), and one index.html that opens by itself.
+    """Report on studies: figures (PNG, PDF, SVG), tables (CSV, Markdown, LaTeX), one index.html that opens by itself.
 
     Of folders with committed results, as studies/table3-scaling, the table is beside the paper's.
 
@@ -62,6 +62,10 @@ def report(
         raise InputError("--port is of the page that --live serves; give --live too")
     if live and PUBLISHED in studies:
         raise InputError("published: the paper's tables are finished; --live is for studies")
+    from .compare_file import has_comparison
+
+    if live and (finished := next(filter(has_comparison, studies), None)):
+        raise InputError(f"{finished}: its results are finished; --live is for studies that run")
     if studies == [PUBLISHED]:
         from .published_report import write_published
 
@@ -77,7 +81,6 @@ def report(
         return
 
     from ..search.status import read_study
-    from .compare_file import has_comparison
 
     folders = list(filter(has_comparison, studies))
     records = [read_study(study) for study in studies if study not in folders]

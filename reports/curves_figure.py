@@ -45,7 +45,7 @@ def draw_curves(curves: pd.DataFrame, named: Sequence[int], stopped: Collection[
             style: dict[str, Any] = {"color": colour, "va": "center", "fontweight": "bold"}
             axes.annotate(str(number), (x, y), (6, 0), textcoords="offset points", **style)
         axes.set_xlabel("Epoch")
-        axes.set_ylabel("AP on the validation images · more is better")
+        axes.set_ylabel("AP, validation · more is better")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(wrapped(title, figure))
         if figure.axes[0].get_legend_handles_labels()[0]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LATENCY = "latency_ms_"
-DARK = 0.7  # of a scale from 0 to 1, from which on cells are dark
+DARK = 0.6  # of a scale from 0 to 1, from which on cells are dark
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def draw_transfers(found: Sequence[Transfer], title: str) -> "Figure":
             (axes[1], "AP lost by the other's front", [100 * pair.lost for pair in found], "Oranges"),
         ):
             matrix = np.array(values).reshape(len(devices), len(devices))
-            mesh = panel.pcolormesh(matrix, cmap=shade, alpha=0.75)
+            mesh = panel.pcolormesh(matrix, cmap=shade)
             for (row, column), value in np.ndenumerate(matrix):
                 colour = "white" if mesh.norm(value) > DARK else "black"  # of the cell, by day and by night
                 panel.text(column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)

@@ -122,7 +122,7 @@ def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:
 def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: Direction) -> None:
     """Members of the front on the side where no point can be, equal ones together; references below, with their names.
 
-    Labels that would cover each other are one; along a long front, those without room are left out.
+    Labels that would cover each other are one, and those without room are left out.
     """
     outward = -6 if direction == "minimize" else 6
     places: dict[tuple[float, float], list[object]] = {}
@@ -138,7 +138,7 @@ def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: 
             close, numbers = [], numbers[:1]
         text = ", ".join(numbers[:TOGETHER]) + (" …" if len(numbers) > TOGETHER else "")
         box = _box(pixels[kept], text, (outward, 6), share)
-        if len(pixels) > LONG and not _is_free(box, axes, taken):
+        if not _is_free(box, taken) or (len(pixels) > LONG and not _is_inside(box, axes)):
             continue
         taken.append(box)
         side = "right" if outward < 0 else "left"
@@ -152,13 +152,11 @@ def _name(axes: "Axes", base: pd.DataFrame, members: set[object], taken: list[np
     """References by name below them, or beside or above where something else is; by number where no name has room."""
     pixels = axes.transData.transform(np.array(base[["x", "y"]], dtype=float).reshape(-1, 2))
     taken += [np.array([pixel - MARK_PX, pixel + MARK_PX]) for pixel in pixels]
-    for pixel, (number, x, y, name) in zip(
-        pixels, zip(base.index, base["x"], base["y"], base["reference"], strict=True), strict=True
-    ):
+    for pixel, (number, x, y, name) in zip(pixels, base[["x", "y", "reference"]].itertuples(), strict=True):
         numbered = number in members  # already
         texts = [name] if numbered else [f"{number} {name}", str(number)]
         tries = [(text, offset, share) for text in texts for offset, share in BESIDE]
-        free = (one for one in tries if _is_free(_box(pixel, *one), axes, taken))
+        free = (one for one in tries if _is_inside(_box(pixel, *one), axes) and _is_free(_box(pixel, *one), taken))
         if (found := next(free, None if numbered else tries[-len(BESIDE)])) is None:
             continue
         text, offset, share = found
@@ -175,10 +173,14 @@ def _box(pixel: np.ndarray, text: str, offset: tuple[float, float], share: float
     return np.array([corner, corner + np.array([LETTER_PX * len(text), LINE_PX])])
 
 
-def _is_free(box: np.ndarray, axes: "Axes", taken: list[np.ndarray]) -> bool:
-    """Whether a label is within the axes, and covers none of those before it."""
-    inside = box[0, 0] >= axes.bbox.x0 and box[1, 0] <= axes.bbox.x1 and box[0, 1] >= axes.bbox.y0
-    return bool(inside) and all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
+def _is_inside(box: np.ndarray, axes: "Axes") -> bool:
+    """Whether a label is within the axes, but for their top."""
+    return bool(box[0, 0] >= axes.bbox.x0 and box[1, 0] <= axes.bbox.x1 and box[0, 1] >= axes.bbox.y0)
+
+
+def _is_free(box: np.ndarray, taken: list[np.ndarray]) -> bool:
+    """Whether a label covers none of those before it."""
+    return all((box[1] <= other[0]).any() or (other[1] <= box[0]).any() for other in taken)
 
 
 def _together(pixels: np.ndarray) -> dict[int, list[int]]:

@@ -35,7 +35,7 @@ def draw_progress(frame: pd.DataFrame, budget: str, title: str) -> "Figure":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.xaxis.set_major_locator(MaxNLocator(integer=budget != "hours"))
         axes.set_xlabel(LABELS[budget])
-        axes.set_ylabel("Share of the final hypervolume · more is better")
+        axes.set_ylabel("Share of hypervolume · more is better")
         axes.set_title(wrapped(title, figure))
         figure.legend(loc="outside lower center", ncols=2)
     return figure

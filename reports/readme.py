@@ -7,8 +7,12 @@ from ..scaler.documents import read_text
 
 FILE = "README.md"
 QUESTION = re.compile(r"^\*\*Question\.\*\*\s+(.+?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
-# A page computes anew what the report wrote there; comments, pictures and the title are not for it either.
-ELSEWHERE = re.compile(r"<!-- catscale report -->.*?<!-- end -->|<!--.*?-->|^!\[.*?\]\(.*?\)$|\A# .*?$", re.M | re.S)
+# A page computes anew what the report wrote there; comments, the title, and lines that are only a picture or a link are
+# not for it either.
+ELSEWHERE = re.compile(
+    r"<!-- catscale report -->.*?<!-- end -->|<!--.*?-->|^!?\[[^\]\n]*\]\([^)\n]*\)\.?$|\A# .*?$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def question(folder: Path) -> str:

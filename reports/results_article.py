@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pandas.api.types import is_object_dtype
-
 from ..search.lock_file import lock_lines
 from ..search.stored_study import resolved
 from . import readme
@@ -59,15 +57,22 @@ def _overview(found: Results) -> dict[str, Any]:
 def _table(found: Results) -> dict[str, Any]:
     """The table's cells as text, and which columns hold numbers of ours, words, or what the paper printed."""
     frame = found.frame.map(rounded)[_beside(list(found.frame.columns))]
-    kinds = [
-        " ".join(["printed"] * ("(paper)" in name) + ["text"] * is_object_dtype(frame[name])) for name in frame.columns
-    ]
     lines = [
         (str(label), [_cell(name, value) for name, value in zip(frame.columns, values, strict=True)])
         for label, *values in frame.itertuples()
     ]
+    columns = zip(*(cells for _, cells in lines), strict=True)
+    kinds = [
+        " ".join(["printed"] * ("(paper)" in name) + ["text"] * _is_words(cells))
+        for name, cells in zip(frame.columns, columns, strict=True)
+    ]
     heads = list(zip(frame.columns, kinds, strict=True))
     return {"first": frame.index.name, "columns": heads, "lines": lines, "caption": found.caption}
+
+
+def _is_words(cells: Sequence[str]) -> bool:
+    """Whether a column is not of numbers, which stand to the right, with their intervals."""
+    return not any(cell.lstrip("+-")[:1].isdigit() for cell in cells)
 
 
 def _cell(name: str, value: object) -> str:

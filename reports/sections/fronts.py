@@ -4,7 +4,7 @@ from ...search.quantities import QUANTITIES
 from ..frames import pairs
 from ..front_figure import draw_front
 from ..pictures import Picture, picture
-from ..points import directions, points_frame, published_points, whiskers
+from ..points import directions, on_coco, points_frame, published_points, whiskers
 from .material import Material, Section, label
 
 
@@ -44,7 +44,10 @@ def _picture(material: Material, x: str, y: str) -> Picture | None:
         caption = f"{what}. Numbers are trials; the line joins those that no other trial beats in both."
         alt = f"{alt} On the Pareto front: trials {numbers}."
     caption += whiskers(points, x, y, material.uncertainty)
-    caption += " Squares: the YOLOv7 paper, Table 2." if len(published) else ""
+    if len(published):
+        caption += " Squares: published models (arXiv:2207.02696, Table 2)."
+    elif y == "ap" and not on_coco(study):
+        caption += " Published models are not beside them: their AP is of COCO."
     scales = QUANTITIES[x].scale, QUANTITIES[y].scale
     placed = points.dropna(subset=["x", "y"])
     at = zip(placed.index, placed["x"] / scales[0], placed["y"] / scales[1], strict=True)

@@ -257,6 +257,23 @@ def test_published_models_stand_beside_a_study_of_coco_alone(make: Make) -> None
     assert "YOLOv7-X" not in at  # 189.9 G: too far to the right
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("coco", "Squares: published models (arXiv:2207.02696, Table 2)."),
+        ("shapes", "Published models are not beside them: their AP is of COCO."),
+    ],
+)
+def test_the_front_says_whether_published_models_are_beside_it(
+    make: Make, tmp_path: Path, data: str, words: str
+) -> None:
+    rows = [Row(n, "complete", values={"width": n}, figures=known(0.2 + n / 9, 99.0 * n, 4e7 * n, 8)) for n in (1, 2)]
+    write_report([read_study(make(rows, data=data))], tmp_path / "out")
+    assert words in page_of(tmp_path / "out").text
+    drawn = (tmp_path / "out" / "small-front-ap-gflops.svg").read_text()
+    assert ("YOLOv7-X" in drawn, "published" in drawn) == (data == "coco", data == "coco")
+
+
 def test_a_front_beyond_a_dozen_has_sections_from_end_to_end(make: Make, tmp_path: Path) -> None:
     rows = [Row(n, "complete", values={"width": 0.1 + n / 50}, figures=known(n / 50, n / 10, 1e5 * n, 1), name=f"n{n}")
             for n in range(1, 31)]  # fmt: skip

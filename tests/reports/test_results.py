@@ -131,6 +131,14 @@ def test_a_folder_without_results_says_what_is_missing(
     assert not (tmp_path / "out").exists()
 
 
+def test_finished_results_are_not_waited_for(
+    cli: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    done = cli("report", STUDIES / "table3-scaling", "-o", tmp_path / "out", "--live", timeout=60)
+    assert (done.returncode, "its results are finished; --live is for studies that run" in done.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_says_whether_it_was_run(name: str) -> None:
     text = (STUDIES / name / "README.md").read_text(encoding="utf-8")
