@@ -95,6 +95,18 @@ class Family(BaseModel):
     title: str
     draw: Literal["family"]
     source: str  # latencies, seen from the folder
+    measured: str  # how they were: form of numbers, batch, device
+
+
+class LatencyFronts(BaseModel):
+    """Published AP against latency here, and against the paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    draw: Literal["fronts"]
+    source: str  # latencies, seen from the folder
+    measured: str  # how they were: form of numbers, batch, device
 
 
 class Duels(BaseModel):
@@ -113,11 +125,12 @@ class Duels(BaseModel):
     sampler: Literal["tpe", "nsga2", "nsga3", "random", "qmc"] = "tpe"
 
 
-Kind = Comparison | Devices | Populations | Family | Duels
+Kind = Comparison | Devices | Populations | Family | LatencyFronts | Duels
 KINDS: dict[str, type[BaseModel]] = {
     "devices": Devices,
     "populations": Populations,
     "family": Family,
+    "fronts": LatencyFronts,
     "duels": Duels,
 }
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..scaler.figure_style import BLUE, VERMILION, house_style, plain_logarithmic, wrapped
 from .ablation import kendall
+from .point_names import name_points
 from .published import published
 from .timed import Timed
 from .zoo_table import zoo_table
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = {640: BLUE, 1280: VERMILION}  # pixels at which the paper timed
-SIDES = {640: {"xytext": (-6, -3), "ha": "right"}, 1280: {"xytext": (6, -3)}}  # of names, so that they keep apart
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,17 @@ def family_words(members: Sequence[Member]) -> list[str]:
     ]
 
 
-def draw_family(members: Sequence[Member], title: str) -> "Figure":
-    """Latency here against the paper's, one point for each model, by the size that the paper timed at."""
+def draw_family(members: Sequence[Member], title: str, measured: str) -> "Figure":
+    """Latency here against the paper's, one point for each model, by the size that the paper timed at.
+
+    `measured` says how the latency here was.
+    """
     with house_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(6.8, 4.8), layout="constrained")
+        figure = Figure(figsize=(8.4, 6.0), layout="constrained")
         axes = figure.add_subplot()
+        places: dict[str, tuple[float, float]] = {}
         for size, colour in SIZES.items():
             some = [m for m in members if m.size_px == size and m.timed and m.fps_v100]
             label = f"{size} px in the paper"
@@ -123,16 +127,13 @@ def draw_family(members: Sequence[Member], title: str) -> "Figure":
                 s=36,
                 label=label,
             )
-            beside: dict[str, Any] = SIDES[size]
-            for m in some:
-                if m.timed and m.fps_v100:
-                    place = (m.timed.median_ms, 1000 / m.fps_v100)
-                    axes.annotate(m.model, place, textcoords="offset points", fontsize=8, **beside)
+            places |= {m.model: (m.timed.median_ms, 1000 / m.fps_v100) for m in some if m.timed and m.fps_v100}
         plain_logarithmic(axes.xaxis)
         plain_logarithmic(axes.yaxis)
-        axes.margins(x=0.27)
-        axes.set_xlabel("Latency here, ms, 320 px for all · less is better")
+        axes.set_xlabel(f"Latency here ({measured}), ms · less is better")
         axes.set_ylabel("1 / FPS on the paper's V100, ms · less is better")
         axes.set_title(wrapped(title, figure))
         axes.legend(loc="upper left")
+        axes.margins(x=0.1)
+        name_points(figure, axes, places)
     return figure

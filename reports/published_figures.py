@@ -124,7 +124,7 @@ def _all_detectors(title: str, rows: Sequence[Published]) -> "Figure":
             style = {"color": colour, "linewidth": 1.4, "linestyle": "-" if size < 1000 else "--", "marker": "o"}
             x, y = zip(*((row.fps_v100, row.ap_val) for row in members), strict=True)
             axes.plot(x, y, **style, markersize=5, markeredgecolor=PAPER, label=f"{name}, {size} px", zorder=3)
-        others = [row for row in rows if _family(row) is None]  # too close to each other for their names
+        others = [row for row in rows if family_of(row) is None]  # too close to each other for their names
         for device, measure, face in (("V100", _fps, SKY), ("A100", _fps_a100, PAPER)):
             some = [(number, row) for number, row in enumerate(others, start=1) if measure(row) is not None]
             x, y = zip(*((measure(row), row.ap_val) for _, row in some), strict=True)
@@ -147,13 +147,14 @@ def _lines(rows: Sequence[Published], measure: Measure) -> list[tuple[str, str, 
     """Families at each size, by the measure: name, colour, size in px, members."""
     found: dict[tuple[str, str, int], list[Published]] = {}
     for row in rows:
-        family = _family(row)
+        family = family_of(row)
         if family and row.size_px and measure(row) is not None and row.ap_val is not None:
             found.setdefault((*family, row.size_px), []).append(row)
     return [(*key, sorted(members, key=lambda row: measure(row) or 0.0)) for key, members in found.items()]
 
 
-def _family(row: Published) -> tuple[str, str] | None:
+def family_of(row: Published) -> tuple[str, str] | None:
+    """A model's family and its colour; None of one that is of no family in the figures."""
     return next((family for begins, family in FAMILIES.items() if row.model.startswith(begins)), None)
 
 

@@ -12,10 +12,12 @@ from ..search.seeds import TABLE, read_seeds
 from .ablation import ablation
 from .ablation_figure import draw_ablation
 from .ablation_table import OURS, PAPER, ablation_frame, tiles, words
-from .compare_file import Devices, Duels, Family, Populations, read_comparison
+from .compare_file import Devices, Duels, Family, LatencyFronts, Populations, read_comparison
 from .device_transfer import draw_transfers, transfer_frame, transfers
 from .family import draw_family, family, family_frame, family_words
 from .frames import markdown
+from .latency_fronts import fronts, fronts_frame, fronts_words
+from .latency_fronts_figure import draw_fronts
 from .latex_table import latex
 from .populations import draw_populations, population_frame, populations
 from .search_against_rule import draw_duels, duel_frame, duel_words, duels
@@ -82,7 +84,11 @@ def read_results(folder: Path) -> Results:
     if isinstance(comparison, Family):
         members = family(read_timed(folder / comparison.source))
         frame, said = family_frame(members), family_words(members)
-        return Results(title, frame, COUNTED, said, draw_family(members, title), small=False)
+        return Results(title, frame, COUNTED, said, draw_family(members, title, comparison.measured), small=False)
+    if isinstance(comparison, LatencyFronts):
+        both = fronts(read_timed(folder / comparison.source))
+        figure = draw_fronts(both, title, comparison.measured)
+        return Results(title, fronts_frame(both), COUNTED, fronts_words(both), figure, small=False)
     if isinstance(comparison, Duels):
         table = read_table(folder / comparison.source)
         searched = {"trials": comparison.trials, "sampler": comparison.sampler}

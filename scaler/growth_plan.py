@@ -114,6 +114,9 @@ class _Growing:
                 found[layer.name] = self._fresh(layer)
         if missing := [name for name in base.lead if name not in graph.lead]:
             raise GrowthError(f"{self.refusal}: it has no head {missing[0]}")
+        ends = {layer.name: type(layer.op) for layer in graph.layers}
+        if other := [name for name in base.lead if ends[name] is not type(before[name].op)]:
+            raise GrowthError(f"{self.refusal}: {other[0]}: is another kind of head than the base's")
 
     def _number(self, *key: Hashable) -> Feature:
         return self.numbers.setdefault(key, len(self.numbers))

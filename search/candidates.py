@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..blocks.errors import InputError
+from ..blocks.heads import HEAD_WORDS
 from ..scaler.architecture import Architecture, check_size
 from ..scaler.growth_plan import GrowthError, plan_growth
 from ..scaler.memory import memory
@@ -13,8 +14,9 @@ from ..scaler.scaling import apply
 from ..scaler.zoo import load
 from ..trainer.recipe import Recipe
 from ..trainer.warm_start import with_anchors_of
+from .parameters import RECIPE, recipe_changes
 from .quantities import shown
-from .settings import THEIR_BASE
+from .settings import THEIR_BASE, flat
 from .space import BASE, Value
 from .starting import grows_from
 from .study import Study
@@ -90,7 +92,7 @@ class Bases:
         space = self.study.space
         base = self._base_name(values)
         architecture = apply(self.architectures[base], space.scalings(values))
-        return self._counted(architecture, space.recipe_changes(values), base if self._from_base else "")
+        return self._counted(architecture, values, base if self._from_base else "")
 
     def base_of(self, values: Mapping[str, Value]) -> Architecture:
         """The base that a combination of values begins with."""
@@ -132,14 +134,15 @@ class Bases:
                 self._refusals[key] = f"cannot grow: {error}"
         return self._refusals[key]
 
-    def _counted(self, architecture: Architecture, changes: Mapping[str, Any], base: str = "") -> Candidate:
+    def _counted(self, architecture: Architecture, values: Mapping[str, Value], base: str = "") -> Candidate:
         cost = architecture.cost()
         known = figures(cost.params, cost.flops("paper"), cost.macs, cost.activations)
         if "memory" in (*self.study.objectives, *self.study.constraints):
             known["memory"] = memory(cost).total.bytes
         if self.predict is not None:
             known["latency_ms"] = self.predict(architecture)
-        return Candidate(architecture, known, changes, base)
+        of_head = flat(self.study.overrides_by_head.get(HEAD_WORDS[type(architecture.head)], {}), RECIPE)
+        return Candidate(architecture, known, recipe_changes({**of_head, **values}), base)
 
 
 def figures(params: Any, flops: Any, macs: Any, activations: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What a study would do, before it does anything: its space, what fits of it, what it takes, and what comes first."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
@@ -11,7 +12,7 @@ from scipy.stats import binomtest
 from ..blocks.errors import InputError
 from ..scaler.devices import find_device
 from .candidates import Bases, Candidate, over_budget
-from .feasible import Feasible
+from .feasible import Feasible, kind_of
 from .planner import Hours, Pace, images_of_a_trial, timed_pace
 from .prediction import predictor
 from .samplers import Untried
@@ -24,6 +25,7 @@ from .study_data import open_study_data
 DRAWN = 1_000  # candidates, of a space that is not counted whole
 TIMED = 3  # detectors of which a few steps are timed: the smallest, the middle one and the largest
 SHOWN = 5  # candidates that would be proposed first
+REASONS = 12  # for which candidates are left out, that are named; the commonest
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Share:
     exact: bool
     low: float
     high: float  # of a sample: between these with a confidence of 95 %
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reasons, and of how many of these
 
     def __str__(self) -> str:
         if self.exact:
@@ -57,7 +60,12 @@ class Plan:
         """For a person."""
         study = self.study
         size = "a continuum" if study.combinations is None else f"{study.combinations:,} candidates"
-        lines = [f"{study.name}: {size}", f"fits: {self.share}", f"a trial: {self.a_trial}"]
+        lines = [f"{study.name}: {size}", f"fits: {self.share}"]
+        reasons = list(self.share.left_out.items())
+        lines += [f"  left out, {count:,}: {why}" for why, count in reasons[:REASONS]]
+        if rest := reasons[REASONS:]:
+            lines.append(f"  left out, {sum(count for _, count in rest):,}: {len(rest)} further reasons")
+        lines.append(f"a trial: {self.a_trial}")
         if self.hours is not None:
             lines.append(f"all {study.trials:,} trials, one after another: {self.hours}")
         bound = study.budget.hours or study.budget.gpu_hours
@@ -86,15 +94,17 @@ def dry_run(study: Study, device: str = "auto", say: Callable[[str], None] = lam
     pool = _some(study, feasible)
     timed = sorted(pool, key=lambda candidate: candidate.figures["macs"])
     picked = {timed[i].key: timed[i] for i in np.linspace(0, len(timed) - 1, TIMED).round().astype(int)}
-    pace = timed_pace([candidate.architecture for candidate in picked.values()], dataset, recipe, where, say)
+    trainings = [(candidate.architecture, candidate.trained_by(recipe)) for candidate in picked.values()]
+    pace = timed_pace(trainings, dataset, where, say)
     macs, activations = ([candidate.figures[name] for candidate in pool] for name in ("macs", "activations"))
     images = images_of_a_trial(study, dataset, recipe)
     seconds = pace.seconds(macs, activations)
-    trials = study.trials if study.combinations is None else min(study.trials, study.combinations)
+    share = share_that_fits(study, feasible)
+    trials = min(study.trials, share.fit if share.exact else study.combinations or study.trials)
     spread = float(seconds.std() / seconds.mean())
     return Plan(
         study,
-        share_that_fits(study, feasible),
+        share,
         pace,
         None if study.trials == UNLIMITED else pace.hours(macs, activations, images * trials, spread / trials**0.5),
         pace.hours(macs, activations, images, spread),
@@ -106,12 +116,13 @@ def share_that_fits(study: Study, feasible: Feasible) -> Share:
     """How much of a space can be built and keeps its bounds: exactly of a small one, otherwise from a sample."""
     table = feasible.table
     if feasible.finite and (not feasible.bases.beyond_counts or table.looked_at <= DRAWN):
-        fit = sum(1 for _ in feasible.left(()))
-        return Share(fit, table.looked_at, True, fit / table.looked_at, fit / table.looked_at)
+        fit, whole = feasible.fitting, study.combinations or 1
+        return Share(fit, whole, True, fit / whole, fit / whole, feasible.left_out)
     rng = np.random.default_rng(study.seed)
-    fit = sum(not feasible.reason(_drawn(study, rng)) for _ in range(DRAWN))
+    reasons = Counter(kind_of(feasible.reason(_drawn(study, rng))) for _ in range(DRAWN))
+    fit = reasons.pop("", 0)
     interval = binomtest(fit, DRAWN).proportion_ci(method="wilson")
-    return Share(fit, DRAWN, False, float(interval.low), float(interval.high))
+    return Share(fit, DRAWN, False, float(interval.low), float(interval.high), dict(reasons.most_common()))
 
 
 def _drawn(study: Study, rng: np.random.Generator) -> dict[str, Value]:

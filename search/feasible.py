@@ -1,10 +1,12 @@
 """Which candidates are worth a trial: those that can be built, and are within the bounds that need no measurement.
 
-Where candidates are to grow out of a trained detector: those that can.
+Where candidates are to grow out of a trained detector: those that can. And such as have an assigner for their head.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,14 @@ import numpy as np
 from ..blocks.errors import InputError
 from ..scaler.space_cost import SpaceCounter
 from .candidates import Bases, figures, over_budget
+from .pairing import Pairing
 from .quantities import QUANTITIES, shown
 from .space import BASE, Value, combinations, drawn
 from .space_table import SpaceTable, nearest_miss, tabulate
 from .study import Study
 
 EXAMINED = 100_000  # candidates of a finite space, the most that are all counted before a study begins
+OVER = "over budget"
 DRAWN = 2_000  # of a larger space, or a continuum
 COUNTED = ("params", "gflops", "macs", "activations")  # that follow from the counts alone
 
@@ -29,10 +33,13 @@ class Feasible:
 
     def __init__(self, study: Study, bases: Bases) -> None:
         self.study, self.bases = study, bases
+        self.pairing = Pairing(study, bases)
         self._reasons: dict[Combination, str] = {}
 
     def reason(self, values: Mapping[str, Value]) -> str:
         """Why a combination of values is not worth a trial; empty where it is."""
+        if mismatch := self.pairing.mismatch(values):
+            return mismatch
         scalings = {name: value for name, value in values.items() if name not in self.study.space.of_recipe}
         key = combination(scalings)
         if key not in self._reasons:
@@ -47,7 +54,7 @@ class Feasible:
         for scalings in self._rows():
             for others in combinations(self.study.space.of_recipe):
                 values = self._ordered({**scalings, **others})
-                if combination(values) not in tried:
+                if combination(values) not in tried and not self.pairing.mismatch(values):
                     yield values
 
     def some(self, tried: Collection[Combination], rng: np.random.Generator) -> dict[str, Value] | None:
@@ -95,12 +102,36 @@ class Feasible:
         """The space counted: the whole of a small one, or a sample."""
         return tabulate(self.study, self.bases, None if self.finite else DRAWN)
 
+    @cached_property
+    def fitting(self) -> int:
+        """How many candidates of a finite space fit."""
+        if self.pairing.all_meaningful and not self.bases.beyond_counts:
+            return len(self.table.within) * self._trainings
+        return sum(1 for _ in self.left(()))
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Of a finite space: why candidates do not fit, and of how many that is the reason."""
+        found = Counter({f"cannot be built: {why}": n * self._trainings for why, n in self.table.unbuildable.items()})
+        found[OVER] = (len(self.table) - len(self.table.within)) * self._trainings
+        why = self.reason if self.bases.beyond_counts else self.pairing.mismatch  # the table has seen to the rest
+        for row in self.table.within if self.fitting < self._trainings * len(self.table.within) else ():
+            for others in combinations(self.study.space.of_recipe):
+                found[kind_of(why({**self._values(int(row)), **others}))] += 1
+        return Counter({why: count for why, count in found.most_common() if why and count})
+
+    @property
+    def _trainings(self) -> int:
+        """In how many ways a finite space trains each detector."""
+        return prod(len(parameter.values or ()) for parameter in self.study.space.of_recipe.values())
+
     def check(self) -> None:
         """Hold that there is a candidate that fits.
 
         Raises:
             InputError: there is none; the message names the bound that none keeps, and the nearest miss.
         """
+        self.pairing.check()
         table, name = self.table, self.study.name
         what = f"none of its {table.combinations} candidates" if not table.sampled else (
             f"none of {table.looked_at:,} candidates drawn at random"
@@ -122,6 +153,8 @@ class Feasible:
                 f"{name}: constraints: {what} fits; the nearest, {candidate.architecture.name}, is "
                 f"{over_budget(self.study, candidate.figures)}. Raise the bound or add smaller choices"
             )
+        if self.finite and not self.pairing.all_meaningful and next(self.left(()), None) is None:
+            raise InputError(f"{name}: {what} fits: {'; '.join(self.left_out)}")
 
     def _why(self, values: Mapping[str, Value]) -> str:
         try:
@@ -163,6 +196,13 @@ class Feasible:
 def combination(values: Mapping[str, Any]) -> Combination:
     """A combination of values as a key."""
     return tuple(sorted((name, round(v, 9) if isinstance(v, float) else v) for name, v in values.items()))
+
+
+def kind_of(reason: str) -> str:
+    """A reason without what is of the one candidate, so that equal ones can be counted; empty of none."""
+    if reason.startswith("unbuildable: "):
+        return f"cannot be built: {reason.partition(': ')[2].partition(': ')[2]}"
+    return OVER if reason.startswith(OVER) else reason
 
 
 def _killer(table: SpaceTable) -> str:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..blocks.elan import Form
 from ..blocks.errors import nearest
+from ..blocks.heads import HEADS
 from ..blocks.vocabulary import TRANSITIONS
 from ..scaler.aux_heads import AUX
 from ..scaler.dark_blocks import DARK_ORDERS
@@ -17,8 +18,8 @@ from ..trainer.data.settings import Augment
 from ..trainer.recipe import Recipe, load_recipe
 
 ORDER = (  # in which scalings apply
-    "stages", "depth", "compound", "transition", "extend", "aux", "dark", "rep", "activation", "implicit", "width",
-    "resolution",
+    "stages", "depth", "compound", "transition", "extend", "aux", "head", "dark", "rep", "activation", "implicit",
+    "width", "resolution",
 )  # fmt: skip
 SETTING_OF = {"exponent": "compound", "form": "extend"}  # settings, each of a scaling that the space then has too
 PARTED = ("depth", "compound", "dark", "width")  # scalings that may be of parts: compound.backbone, depth.neck.p3
@@ -37,6 +38,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "rep": tuple(FORMS),  # or one of them at positions: planned@backbone
     "activation": ("silu", "leaky_relu"),
     "aux": AUX,
+    "head": tuple(HEADS),
     "form": get_args(Form),
     "implicit": (True, False),
 }

@@ -76,9 +76,8 @@ class Pace:
 
 
 def timed_pace(
-    architectures: Sequence[Architecture],
+    trainings: Sequence[tuple[Architecture, Recipe]],
     dataset: Dataset,
-    recipe: Recipe,
     device: str,
     say: Callable[[str], None] = lambda line: None,
 ) -> Pace:
@@ -92,12 +91,12 @@ def timed_pace(
 
     took = []
     with sharing_cores(device):
-        for architecture in architectures:
+        for architecture, recipe in trainings:
             size_px = architecture.size
             profile = profile_steps(architecture, dataset, recipe, steps=STEPS, size_px=size_px, device=device)
             took.append(1 / profile.images_per_second)
             say(f"{architecture.name}: {1000 * profile.batch * took[-1]:.0f} ms for a step of {profile.batch} images")
-    costs = [architecture.cost() for architecture in architectures]
+    costs = [architecture.cost() for architecture, _ in trainings]
     return Pace.fitted([cost.macs for cost in costs], [cost.activations for cost in costs], took)
 
 

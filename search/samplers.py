@@ -109,10 +109,7 @@ class Untried(BaseSampler):
         """Candidates of a finite space that fit, as far as that is known."""
         if self.among is None or not self.among.finite:
             return self.study.combinations or 0
-        if self.among.bases.beyond_counts:
-            return sum(1 for _ in self.among.left(()))
-        table = self.among.table
-        return len(table.within) * (self.study.combinations or 0) // (table.combinations or 1)
+        return self.among.fitting
 
     @property
     def used_up(self) -> str:

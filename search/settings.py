@@ -7,7 +7,9 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..blocks.errors import nearest
+from ..blocks.heads import HEADS
 from ..trainer.run_folder import How
+from .parameters import RECIPE, canonical, refusal
 from .quantities import QUANTITIES
 
 SamplerKind = Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid", "brute", "ehvi"]
@@ -133,6 +135,28 @@ def check_bounds(constraints: Mapping[str, float]) -> None:
             raise ValueError(f"{name} is known only after training; bounds are for {_untrained()}")
         if not bound > 0:
             raise ValueError(f"{name}: an upper bound must be above zero, not {bound:g}")
+
+
+def check_by_head(overrides: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold settings of the recipe by kind of head against what a space's could be.
+
+    Raises:
+        ValueError: no head is called so, a recipe has no such setting, it is for all alike, or cannot have the value.
+    """
+    for word, settings in overrides.items():
+        if word not in HEADS:
+            raise ValueError(f"no head is called {word!r}; {nearest(word, HEADS)}")
+        for name, value in flat(settings, RECIPE).items():
+            if why := refusal(canonical(name), value):
+                raise ValueError(f"{word}: {why}")
+
+
+def flat(document: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """A nested mapping as one whose keys are places, joined by dots, all beginning with `place`."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        found |= flat(value, f"{place}{key}.") if isinstance(value, Mapping) and value else {f"{place}{key}": value}
+    return found
 
 
 def check_known(kind: str, names: Mapping[str, Any]) -> None:

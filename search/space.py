@@ -17,7 +17,6 @@ from .parameters import (
     canonical,
     is_whole,
     place,
-    recipe_changes,
     refusal,
     takes_words,
     words,
@@ -151,10 +150,6 @@ class Space(RootModel[dict[str, Parameter]]):
             else:
                 found[head] = values[name]
         return found
-
-    def recipe_changes(self, values: Mapping[str, Value]) -> dict[str, Any]:
-        """What a combination of values changes in the recipe."""
-        return recipe_changes({name: values[name] for name in self.of_recipe if name in values})
 
 
 def combinations(parameters: Mapping[str, Parameter]) -> Iterator[dict[str, Value]]:

@@ -15,6 +15,7 @@ from ..scaler.zoo import load
 from ..trainer.data.records import Dataset
 from ..trainer.recipe import Recipe, load_recipe
 from .lock_file import read_lock
+from .settings import flat
 from .starting import keep_start, start_identity
 from .study import FREE_TO_CHANGE, SHAPES, UNLIMITED, Contents, Study, label, load_study, started
 from .study_data import data_identity
@@ -164,7 +165,7 @@ def differences(before: Study, now: Study) -> list[str]:
             f"the scalings applied in the order {', '.join(was)}, now {', '.join(is_)}: the same values would mean "
             "other detectors"
         )
-    lines += _changes(*(_flat(it.model_dump(mode="json", exclude=named)) for it in (before, now)))
+    lines += _changes(*(flat(it.model_dump(mode="json", exclude=named)) for it in (before, now)))
     bases, current = before.contents.bases, now.contents.bases
     lines += [
         f"{'base' if name in (*before.bases, *now.bases) else 'references:'} {name} "
@@ -176,7 +177,7 @@ def differences(before: Study, now: Study) -> list[str]:
     ]  # fmt: skip
     if before.compared.keys() != now.compared.keys() and bases == current:
         lines.append(f"references was {before.references!r}, is {now.references!r}")
-    lines += _changes(*(_flat(it, "recipe.") for it in (before.contents.recipe, now.contents.recipe)))
+    lines += _changes(*(flat(it, "recipe.") for it in (before.contents.recipe, now.contents.recipe)))
     if by_content and before.contents.table != now.contents.table:
         lines.append(f"latency.predict was {before.latency.predict!r}, is {now.latency.predict!r}: another table")
     if by_content and before.contents.data != now.contents.data:
@@ -217,7 +218,7 @@ def _check_format(study: Study, where: str) -> None:
 
 
 def _since_format_1(before: Study, now: Study) -> list[str]:
-    old, new = (_flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, "contents"})) for it in (before, now))
+    old, new = (flat(it.model_dump(mode="json", exclude={*FREE_TO_CHANGE, "contents"})) for it in (before, now))
     lines = _changes(old, new)
     if len(now.space.of_detector) > 1:
         order = ", ".join(now.space.of_detector)
@@ -239,16 +240,6 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in dict.fromkeys((*old, *new))
         if _asked(old.get(key)) != _asked(new.get(key))
     ]
-
-
-def _flat(document: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{place}{key}."))
-        else:
-            flat[f"{place}{key}"] = value
-    return flat
 
 
 def _asked(value: Any) -> Any:

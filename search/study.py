@@ -22,6 +22,7 @@ from .settings import (
     Start,
     bounds,
     check_bounds,
+    check_by_head,
     check_known,
 )
 from .space import BASE, Space
@@ -66,6 +67,7 @@ class Study(BaseModel):
     recipe: str = "quick"
     epochs: int | None = Field(default=None, ge=1)
     overrides: dict[str, Any] = {}
+    overrides_by_head: dict[str, dict[str, Any]] = {}  # further ones, of detectors with such a head
     start: Start | None = None  # what candidates begin with; random weights where None
     data: str = "shapes"
     size_px: int | None = Field(default=None, ge=1)  # the base's own where it is left out
@@ -136,6 +138,12 @@ class Study(BaseModel):
     def _bounds(cls, constraints: dict[str, float]) -> dict[str, float]:
         check_bounds(constraints)
         return constraints
+
+    @field_validator("overrides_by_head")
+    @classmethod
+    def _by_head(cls, overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        check_by_head(overrides)
+        return overrides
 
     @field_validator("seeds", mode="before")
     @classmethod

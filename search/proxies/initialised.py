@@ -1,7 +1,7 @@
 """The train graph of a detector with fresh weights, up to its lead maps, as every proxy looks at it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -51,8 +51,10 @@ def initialised(architecture: Architecture, seed: int, draw: Draw = as_trained) 
 
 
 @contextmanager
-def watching(model: nn.Module, kinds: tuple[type[nn.Module], ...], look: Look) -> Iterator[None]:
-    """Within the block, tell `look` the name and the input of every module of some kinds, before it runs."""
+def watching(
+    model: nn.Module, kinds: tuple[type[nn.Module], ...], look: Look, *, named: Container[str] = ()
+) -> Iterator[None]:
+    """Within the block, tell `look` the name and the input of every module of some kinds or names, before it runs."""
 
     def hook(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         look(name, inputs[0].detach())
@@ -60,13 +62,21 @@ def watching(model: nn.Module, kinds: tuple[type[nn.Module], ...], look: Look) -
     hooks = [
         module.register_forward_pre_hook(partial(hook, name))
         for name, module in model.named_modules()
-        if isinstance(module, kinds)
+        if isinstance(module, kinds) or name in named
     ]
     try:
         yield
     finally:
         for one in hooks:
             one.remove()
+
+
+def predicting(model: fx.GraphModule) -> frozenset[str]:
+    """The names of the modules that give the lead maps: of heads without anchors, several for each level."""
+    output = next(node for node in model.graph.nodes if node.op == "output")
+    levels = output.args[0]["lead"]
+    last = (node for level in levels for node in ([level] if level.op == "call_module" else level.all_input_nodes))
+    return frozenset(str(node.target) for node in last)
 
 
 def _keep_lead(model: fx.GraphModule) -> None:

@@ -3,17 +3,16 @@
 import torch
 from torch import Tensor, fx, nn
 
-from ...blocks.modules import PredictLayer
-from .initialised import watching
+from .initialised import predicting, watching
 
 ALPHA = 0.01  # size of the change
 
 
 @torch.no_grad()
 def zen(model: fx.GraphModule, noise: Tensor) -> float:
-    """The mean of the Zen-scores of the levels, on Gaussian noise (2 N, 3, H, W): N images, then N changes of them.
+    """The mean Zen-score of what is predicted from, on Gaussian noise (2 N, 3, H, W): N images, then N changes of them.
 
-    Of a level with features f, which the network predicts from, log E |f(x) - f(x + alpha e)| plus, for each batch norm
+    Of features f, which a level of the network predicts from, log E |f(x) - f(x + alpha e)| plus, for each batch norm
     on the way to it, the log of the standard deviation that it divides by, as without batch norm the difference would
     be so much larger; |.| is the sum over the features. Weights are to be standard normal (`initialised.gaussian`).
 
@@ -23,17 +22,17 @@ def zen(model: fx.GraphModule, noise: Tensor) -> float:
         and changed image pass as one batch, so that both are normalised alike.
     """
     images, changes = noise.chunk(2)
+    ends = predicting(model)
     features: dict[str, Tensor] = {}
     spread: dict[str, float] = {}  # of the inputs of batch norms, as logarithms
 
     def look(name: str, x: Tensor) -> None:
-        part = model.get_submodule(name)
-        if isinstance(part, PredictLayer):
+        if name in ends:
             features[name] = x
         else:
             spread[name] = float(x.double().var((0, 2, 3), correction=0).mean().log() / 2)
 
-    with watching(model, (nn.BatchNorm2d, PredictLayer), look):
+    with watching(model, (nn.BatchNorm2d,), look, named=ends):
         model(torch.cat((images, images + ALPHA * changes)))
     taken_back = _longest(model, spread)
     scores = []

@@ -15,6 +15,7 @@ from catscale.blocks.errors import InputError
 from catscale.reports.compare_file import Comparison, has_comparison, read_comparison
 from catscale.reports.page import write_report
 from catscale.search.candidates import Bases
+from catscale.search.feasible import Feasible
 from catscale.search.seeds import TABLE
 from catscale.search.stored_study import recipe_of
 from catscale.search.study import Study, load_study
@@ -187,7 +188,7 @@ def flops_of_trials(study: Study) -> list[float]:
     left = study.trials - len(known)
     if study.constraints:
         return known + [study.constraints["gflops"]] * left
-    grid = study.space.combinations() if study.space.parameters else ()
+    grid = Feasible(study, bases).left(()) if study.space.parameters else ()
     return known + [bases.candidate(values).figures["gflops"] for values in grid]
 
 

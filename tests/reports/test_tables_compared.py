@@ -1,15 +1,19 @@
 """Populations, fronts on other devices, searches against a rule, the family: on tables small enough for arithmetic."""
 
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from catscale.blocks.errors import InputError
 from catscale.reports.device_transfer import Transfer, transfers
-from catscale.reports.family import family, rank_correlation
+from catscale.reports.family import draw_family, family, rank_correlation
+from catscale.reports.latency_fronts import Fronts, fronts, fronts_words, here, paper
 from catscale.reports.populations import above_first, populations
 from catscale.reports.search_against_rule import duels
-from catscale.reports.timed import Timed
+from catscale.reports.timed import Timed, read_timed
 from catscale.search.replay_table import Table, read_table
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 
 def table(folder: Path, text: str) -> Table:
@@ -112,3 +116,48 @@ def test_the_family_is_ranked_beside_the_papers_device() -> None:
     assert rank_correlation(members, 1280) == (None, 0)
     seven = next(member for member in members if member.model == "yolov7")
     assert (seven.params_m_printed, seven.flops_g_printed, seven.equal, seven.fps_v100) == (36.9, 104.7, True, 161)
+
+
+def timed_fronts(**times_ms: float) -> Fronts:
+    """Models of Table 2 at its sizes, by names with _ in place of -."""
+    names = {name: name.replace("_", "-") for name in times_ms}
+    size = {"yolor-p6": 1280}
+    return fronts([Timed(names[name], size.get(names[name], 640), ms, ms, ms) for name, ms in times_ms.items()])
+
+
+def test_fronts_are_of_the_same_models_and_ap_by_two_times() -> None:
+    """Table 2: YOLOv5-N 28.0 AP at 159 FPS, YOLOv5-M 45.4 at 122, YOLOX-S 40.5 at 102, YOLOv7 51.2 at 161."""
+    found = timed_fronts(yolov5_n=1, yolov5_m=3, yolox_s=2, yolov7=4)
+    assert [model.name for model in found.front(here)] == ["yolov5-n", "yolox-s", "yolov5-m", "yolov7"]
+    assert [model.name for model in found.front(paper)] == ["yolov7"]
+    seven = next(model for model in found.models if model.name == "yolov7")
+    assert (found.place(seven, here), found.place(seven, paper)) == (4, 1)
+    words = "\n".join(fronts_words(found))
+    assert "Slower here than there, by 3 places or more: yolov7, 1st by the paper's FPS, 4th here." in words
+    assert "On both fronts: yolov7." in words
+    assert "not the paper's: yolox-s (40.5 AP), which in the paper yolov7 beats (51.2 AP, 6.21 ms against 9.8" in words
+    assert "On the paper's front, and not here" not in words
+
+
+def test_a_model_that_leaves_the_front_is_named_with_the_one_that_beats_it() -> None:
+    """Table 2: YOLOv7 51.2 AP at 161 FPS, YOLOR-P6 53.5 at 76, PP-YOLOE-M 48.6 at 123."""
+    found = timed_fronts(yolov7=2.0, yolor_p6=1.0, pp_yoloe_m=3.0)
+    words = "\n".join(fronts_words(found))
+    assert "On the paper's front, and not here: yolov7 (51.2 AP), which here yolor-p6 beats (53.5 AP, 1 ms" in words
+    assert "On both fronts: yolor-p6." in words
+    assert found.tau() == pytest.approx(-1 / 3)
+    assert "Not timed here at their size: yolox-s, " in words
+
+
+def test_a_model_timed_at_another_size_is_not_on_a_front() -> None:
+    with pytest.raises(InputError, match=r"1 models of Table 2 were timed at their size; a front needs two"):
+        fronts([Timed("yolov7", 640, 1, 1, 1), Timed("yolov7-x", 320, 2, 2, 2)])
+
+
+def test_names_of_points_do_not_meet() -> None:
+    timed = read_timed(STUDIES / "tables1-2-family" / "latency.csv")
+    figure = draw_family(family(timed), "title", "here")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 31
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))

@@ -100,6 +100,7 @@ def test_a_grown_model_learns_in_all_of_its_new_parts(name: str, scalings: dict[
         ("yolov7-tiny", {"activation": "silu"}, "its act is 'silu', the base's 'leaky_relu'"),
         ("yolov7", {"transition": "strided_conv"}, "no longer finds"),
         ("yolor-csp", {"depth": {"neck": 2}}, "no longer finds"),  # chains that are not residual
+        ("yolov7-tiny", {"head": "decoupled"}, r"detect\.lead\.p3: is another kind of head"),
     ],
 )
 def test_what_is_no_growth_is_refused_with_its_layer(name: str, scalings: dict[str, Any], reason: str) -> None:

@@ -109,6 +109,15 @@ def test_the_share_that_fits_is_exact_of_a_finite_space_and_an_interval_of_a_con
     exact, sampled = shares
     assert (exact.exact, exact.of, sampled.exact) == (True, 901, False)
     assert sampled.low < exact.fit / exact.of < sampled.high
+    assert {name for share in shares for name in share.left_out} == {"over budget"}
+    assert [share.fit + share.left_out["over budget"] for share in shares] == [share.of for share in shares]
+
+
+def test_the_share_that_fits_counts_every_training_of_a_detector() -> None:
+    space = {"width": {"choices": [0.125, 0.25]}, "recipe.lr0": {"choices": [0.01, 0.02, 0.04]}}
+    study = Study.model_validate({**DOCUMENT, "space": space, "constraints": "params <= 2e5"})
+    share = share_that_fits(study, Feasible(study, Bases(study)))
+    assert (share.fit, share.of, share.left_out) == (3, 6, {"over budget": 3})
 
 
 def test_a_dry_run_tells_and_writes_nothing(cli: Any, tmp_path: Path) -> None:
@@ -117,7 +126,7 @@ def test_a_dry_run_tells_and_writes_nothing(cli: Any, tmp_path: Path) -> None:
     before = sorted(path for path in tmp_path.rglob("*"))
     result = cli("search", "run", tmp_path / "planned.yaml", "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "fits: 1 of 2 (50.0%)" in result.stdout
+    assert "fits: 1 of 2 (50.0%)\n  left out, 1: over budget" in result.stdout
     assert "reference yolov7-tiny: over budget: params" in result.stdout
     assert '{"width": 0.125}: yolov7-tiny-width0.125' in result.stdout
     assert "all 10 trials, one after another: " in result.stdout

@@ -215,3 +215,11 @@ def test_both_activations_and_every_resolution_are_scored(kind: ProxyKind) -> No
         assert small is not None
         assert large is not None
         assert small != large
+
+
+@pytest.mark.parametrize("head", ["decoupled", "et"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_without_anchors_are_scored_too(kind: ProxyKind, head: str) -> None:
+    found = score(kind, tiny().scale(head=head), photographs, seed=0)
+    assert found is not None
+    assert math.isfinite(found)
