@@ -44,7 +44,7 @@ def own_anchors(
     Raises:
         InputError: they are no widths and heights.
     """
-    if not architecture.anchors:
+    if len({len(level) for level in architecture.anchors}) != 1:  # none, or levels of several numbers: no file has such
         return None
     wanted = torch.tensor(architecture.anchors)  # (levels, anchors, 2)
     pixels, cells = _buffer(checkpoint, ".anchor_grid"), _buffer(checkpoint, ".anchors")
