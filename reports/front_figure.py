@@ -1,5 +1,6 @@
 """The Pareto front's picture: it draws the frame that it is given (`points.py`), on a figure of its own."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,10 @@ APART_PX = 17  # between two labels of the front; those nearer are one label
 TOGETHER = 3  # trials in a label
 LONG = 14  # members of a front of which more have labels where there is room
 LETTER_PX, LINE_PX, MARK_PX = 8.5, 15.0, 8.0  # about as large as labels are, and half a mark of a reference
+Place = tuple[float, float]  # in units of the axes
+Places = dict[str, Place]  # by name
 PX_PER_POINT = RC["figure.dpi"] / 72
+NEAR = (((6, -3), 0.0), ((-6, -3), 1.0), ((0, 6), 0.5), ((0, -14), 0.5))
 BESIDE = (((0, -20), 0.5), ((0, 10), 0.5), ((10, -4), 0.0), ((-10, -4), 1.0))  # offset in points; share to the left
 
 
@@ -60,8 +64,9 @@ def draw_front(
         if len(base):
             style = {"marker": "D", "s": 96, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 1.8}
             axes.scatter(base["x"], base["y"], **style, label="reference", zorder=6)
+        others: Places = {}
         if published is not None and len(published):
-            _published(axes, published, QUANTITIES[x].scale, QUANTITIES[y].scale)
+            others = _published(axes, published, QUANTITIES[x].scale, QUANTITIES[y].scale)
         axes.margins(0.1, 0.14)
         untrained = np.array(at.query("kind == 'refused' and y.isna()")["x"])
         if len(untrained):
@@ -71,7 +76,9 @@ def draw_front(
         axes.set_title(wrapped(title, figure))
         figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.4)
         lay_out(figure)  # labels keep apart in pixels, so the axes must have their place
-        _number(axes, members, base, directions[0])
+        taken = _number(axes, members, directions[0])
+        _name(axes, base, set(members.index), taken)
+        _name_published(axes, others, taken)
     return figure
 
 
@@ -99,12 +106,12 @@ def _whiskers(axes: "Axes", members: pd.DataFrame) -> None:
         axes.errorbar(members["x"], members["y"], xerr=spread["x"], yerr=spread["y"], **style)
 
 
-def _published(axes: "Axes", published: pd.DataFrame, x_scale: float, y_scale: float) -> None:
+def _published(axes: "Axes", published: pd.DataFrame, x_scale: float, y_scale: float) -> Places:
+    """Squares; gives where each model is, for its name."""
     places = [(x / x_scale, y / y_scale) for x, y in zip(published["x"], published["y"], strict=True)]
     style = {"marker": "s", "s": 30, "facecolors": "none", "edgecolors": INK, "linewidths": 1.1, "zorder": 4}
     axes.scatter(*np.array(places).T, label="published", **style)
-    for place, model in zip(places, published["model"], strict=True):
-        axes.annotate(model, place, (6, -3), textcoords="offset points", fontsize=8, color=INK, zorder=7)
+    return dict(zip(published["model"], places, strict=True))
 
 
 def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:
@@ -119,8 +126,8 @@ def _ticks(axes: "Axes", refused: np.ndarray, *, anything: bool) -> None:
     axes.plot(near, heights, transform=transform, label=label, rasterized=len(near) > CROWD, **style)
 
 
-def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: Direction) -> None:
-    """Members of the front on the side where no point can be, equal ones together; references below, with their names.
+def _number(axes: "Axes", members: pd.DataFrame, direction: Direction) -> list[np.ndarray]:
+    """Members of the front on the side where no point can be, equal ones together; gives the room that is taken.
 
     Labels that would cover each other are one, and those without room are left out.
     """
@@ -144,27 +151,52 @@ def _number(axes: "Axes", members: pd.DataFrame, base: pd.DataFrame, direction: 
         side = "right" if outward < 0 else "left"
         style = {"textcoords": "offset points", "ha": side, "fontweight": "bold", "zorder": 7}
         axes.annotate(text, (x, y), (outward, 6), **style)
-    marks = [np.array([pixel - MARK_PX / 2, pixel + MARK_PX / 2]) for pixel in pixels]
-    _name(axes, base, set(members.index), [*taken, *marks])
+    return taken + [_mark(pixel, MARK_PX / 2) for pixel in pixels]
 
 
 def _name(axes: "Axes", base: pd.DataFrame, members: set[object], taken: list[np.ndarray]) -> None:
     """References by name below them, or beside or above where something else is; by number where no name has room."""
     pixels = axes.transData.transform(np.array(base[["x", "y"]], dtype=float).reshape(-1, 2))
-    taken += [np.array([pixel - MARK_PX, pixel + MARK_PX]) for pixel in pixels]
+    taken += [_mark(pixel, MARK_PX) for pixel in pixels]
     for pixel, (number, x, y, name) in zip(pixels, base[["x", "y", "reference"]].itertuples(), strict=True):
         numbered = number in members  # already
         texts = [name] if numbered else [f"{number} {name}", str(number)]
         tries = [(text, offset, share) for text in texts for offset, share in BESIDE]
-        free = (one for one in tries if _is_inside(_box(pixel, *one), axes) and _is_free(_box(pixel, *one), taken))
-        if (found := next(free, None if numbered else tries[-len(BESIDE)])) is None:
-            continue
-        text, offset, share = found
-        taken.append(_box(pixel, text, offset, share))
-        ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}  # a line may be behind it
-        ha = {0.0: "left", 0.5: "center", 1.0: "right"}[share]
-        style = {"textcoords": "offset points", "ha": ha, "color": INK, "zorder": 7, "bbox": ground}
-        axes.annotate(text, (x, y), offset, **style)
+        found = _with_room(pixel, tries, axes, taken) or (None if numbered else tries[-len(BESIDE)])
+        if found:
+            ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}  # a line may be behind it
+            _write(axes, (x, y), *found, bbox=ground)
+            taken.append(_box(pixel, *found))
+
+
+def _name_published(axes: "Axes", places: Places, taken: list[np.ndarray]) -> None:
+    """The names of other people's models where they have room, the newest family's first."""
+    pixels = dict(zip(places, axes.transData.transform(np.array(list(places.values())).reshape(-1, 2)), strict=True))
+    taken += [_mark(pixel, MARK_PX / 2) for pixel in pixels.values()]
+    for model in sorted(places, key=lambda model: not model.startswith("YOLOv7")):
+        tries = [(model, offset, share) for offset, share in NEAR]
+        if found := _with_room(pixels[model], tries, axes, taken):
+            _write(axes, places[model], *found, fontsize=8)
+            taken.append(_box(pixels[model], *found))
+
+
+Try = tuple[str, tuple[float, float], float]  # a label, its offset in points, and the share of it that is to the left
+
+
+def _with_room(pixel: np.ndarray, tries: Sequence[Try], axes: "Axes", taken: list[np.ndarray]) -> Try | None:
+    """The first of some labels at a place that is inside the axes and covers nothing."""
+    boxes = [_box(pixel, *one) for one in tries]
+    free = (one for one, box in zip(tries, boxes, strict=True) if _is_inside(box, axes) and _is_free(box, taken))
+    return next(free, None)
+
+
+def _write(axes: "Axes", at: Place, text: str, offset: tuple[float, float], share: float, **style: object) -> None:
+    ha = {0.0: "left", 0.5: "center", 1.0: "right"}[share]
+    axes.annotate(text, at, offset, textcoords="offset points", ha=ha, color=INK, zorder=7, **style)  # type: ignore[arg-type]
+
+
+def _mark(pixel: np.ndarray, half_px: float) -> np.ndarray:
+    return np.array([pixel - half_px, pixel + half_px])
 
 
 def _box(pixel: np.ndarray, text: str, offset: tuple[float, float], share: float) -> np.ndarray:

@@ -10,8 +10,7 @@ from ..blocks.errors import InputError
 from ..scaler.documents import write_text
 from ..search.status import StudyRecord
 from .mixed import mixture
-from .results import Results, read_results
-from .results_article import results_article
+from .results_article import read_folder, results_article
 from .sections.candidates import IMAGES, candidates
 from .sections.front_table import front_table
 from .sections.fronts import fronts
@@ -59,10 +58,12 @@ def write_report(
         raise InputError(f"{output}: is a file; name a folder for the report")
     devices = [sorted({session["device"] for session in machine(record.folder)}) for record in records]
     mixed = mixture(records, devices)
-    stems = iter(_stems([*(folder.resolve().name for folder in folders), *(it.study.name for it in records)]))
-    found: list[tuple[Path, str, Results]] = [(folder, next(stems), read_results(folder)) for folder in folders]
+    found = [read_folder(folder) for folder in folders]
+    stems = iter(_stems([*(folder.name for folder in found), *(record.study.name for record in records)]))
+    named = [(folder, next(stems)) for folder in found]
     materials = [Material(record, next(stems), output, images).read() for record in records]
-    articles = [results_article(*one, output) for one in found] + [_article(material) for material in materials]
+    articles = [results_article(folder, stem, output) for folder, stem in named]
+    articles += [_article(material) for material in materials]
     write_text(output / "index.html", _template().render(studies=articles, mixed=mixed))
     said = [f"{it.name}: {remark}" for it in articles for section in it.sections for remark in section.remarks]
     return [*mixed, *said]

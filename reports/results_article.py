@@ -1,8 +1,8 @@
 """A study's folder with committed results as a part of the page: claims, table, picture, and how it was run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..search.lock_file import lock_lines
 from ..search.stored_study import resolved
@@ -10,7 +10,7 @@ from . import readme
 from .ablation_table import OURS, PAPER
 from .frames import cell_text
 from .pictures import picture
-from .results import Results, rounded, write_tables
+from .results import Results, read_results, rounded, write_tables
 from .sections.material import Article, Section
 from .sections.origin import Definition, machine, origin_section
 from .sections.overview import study_facts
@@ -23,15 +23,40 @@ LAST = ("Latency ms", "Trainings")
 STUDIES = ("small.yaml", "study*.yaml")  # what can be run at small scale, and at the paper's
 
 
-def results_article(folder: Path, stem: str, found: Results, output: Path) -> Article:
+class Folder(NamedTuple):
+    """A study's folder with committed results, as it was read."""
+
+    name: str
+    question: str
+    results: Results
+    account: str  # of the README, as HTML
+    definitions: Sequence[Definition]
+    sessions: Sequence[Mapping[str, Any]]
+    lock: Sequence[str]
+
+
+def read_folder(folder: Path) -> Folder:
+    """Read all files that can be damaged, before anything is written.
+
+    Raises:
+        InputError: one is, or results or comparison are not there.
+    """
+    results = read_results(folder)
+    paths = [path for pattern in STUDIES for path in sorted(folder.glob(pattern))]
+    studies = [(path.name, *resolved(path)) for path in paths]
+    question = studies[0][1].question if studies else ""
+    definitions = [Definition(name, study_facts(study), text) for name, study, text in studies]
+    asked, account = question or readme.question(folder), readme.account(folder)
+    return Folder(folder.resolve().name, asked, results, account, definitions, machine(folder), lock_lines(folder))
+
+
+def results_article(folder: Folder, stem: str, output: Path) -> Article:
     """Write table and picture of a folder's results, and make them a part of the page.
 
     Raises:
-        InputError: a study file of the folder is damaged, or the output cannot be written.
+        InputError: the output cannot be written.
     """
-    studies = [path for pattern in STUDIES for path in sorted(folder.glob(pattern))]
-    resolved_studies = [(path, *resolved(path)) for path in studies]
-    question = resolved_studies[0][1].question if resolved_studies else ""
+    found = folder.results
     tables = [path.name for path in write_tables(found, output / stem)]
     drawn = picture(found.figure, output / stem, f"Picture of: {found.title}.", found.title)
     sections = [
@@ -39,14 +64,14 @@ def results_article(folder: Path, stem: str, found: Results, output: Path) -> Ar
         Section("table", "In numbers", "results_table.html.j2", {**_table(found), "files": tables}),
         Section("picture", "In one picture", "pictures.html.j2", {"pictures": [drawn], "wide": True}),
     ]
-    account, sessions = readme.account(folder), machine(folder)
-    if account:
-        sections.append(Section("account", "How it was run, and what it shows", "account.html.j2", {"html": account}))
-    remarks = [] if account or sessions else ["neither README.md nor hardware.json: nothing says how it was run"]
-    definitions = [Definition(path.name, study_facts(study), text) for path, study, text in resolved_studies]
-    if definitions or sessions or remarks:
-        sections.append(origin_section(definitions, sessions, lock_lines(folder), remarks))
-    return Article(folder.resolve().name, stem, question or readme.question(folder), sections)
+    if folder.account:
+        content = {"html": folder.account}
+        sections.append(Section("account", "How it was run, and what it shows", "account.html.j2", content))
+    known = folder.account or folder.sessions
+    remarks = [] if known else ["neither README.md nor hardware.json: nothing says how it was run"]
+    if folder.definitions or folder.sessions or remarks:
+        sections.append(origin_section(folder.definitions, folder.sessions, folder.lock, remarks))
+    return Article(folder.name, stem, folder.question, sections)
 
 
 def _overview(found: Results) -> dict[str, Any]:

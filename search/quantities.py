@@ -46,6 +46,8 @@ def shown(name: str, value: float) -> str:
 
 
 def decimals(name: str, scaled: float, usual: int) -> int:
-    """How many a figure is shown with: the usual, and of a small cost so many that three digits tell it from others."""
-    small = name in QUANTITIES and not QUANTITIES[name].trained and 0 < scaled < 0.1
-    return max(usual, 2 - math.floor(math.log10(scaled))) if small else usual
+    """How many a figure is shown with: the usual, and of a small cost as many as its first three digits need."""
+    if name not in QUANTITIES or QUANTITIES[name].trained or not 0 < scaled < 0.1:
+        return usual
+    most = max(usual, 2 - math.floor(math.log10(scaled)))
+    return next(digits for digits in range(usual, most + 1) if round(scaled, digits) == round(scaled, most))

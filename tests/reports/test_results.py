@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from catscale.blocks.errors import InputError
 from catscale.reports.compare_file import Comparison, has_comparison, read_comparison
 from catscale.reports.page import write_report
 from catscale.search.candidates import Bases
@@ -128,6 +129,14 @@ def test_a_folder_without_results_says_what_is_missing(
         2,
         True,
     )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_study_file_of_a_folder_is_one_message_and_nothing_is_written(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "table10-precision-iou", "compare.yaml", "seeds.csv")
+    (folder / "small.yaml").write_text("name: 3\n")
+    with pytest.raises(InputError, match=r"small\.yaml"):
+        write_report([], tmp_path / "out", folders=[STUDIES / "table3-scaling", folder])
     assert not (tmp_path / "out").exists()
 
 
