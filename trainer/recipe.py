@@ -61,7 +61,7 @@ class Recipe(BaseModel):
     anchors: Wanted  # "keep" the architecture's, "auto", or for each level, finest first, [w, h, w, h, ...] in px
     assigner: AssignerWord  # who answers for an object; which head goes with which: `pairings.py`
     ota_top_k: int = Field(ge=1)  # predictions whose overlaps with an object say how many places it takes
-    aux_assignment: Literal["independent", "lead", "coarse-to-fine"]  # see `loss.Assignment`
+    aux_assignment: Literal["independent", "lead", "coarse-to-fine"]  # see `anchor_loss.Assignment`
     aux_constraint: bool  # an auxiliary head's boxes reach no further from their cell than the lead head's
     label_smoothing: float = Field(ge=0, lt=1)
     ema_decay: float = Field(ge=0, lt=1)

@@ -16,7 +16,7 @@ from catscale.trainer.data.sources import open_dataset
 from catscale.trainer.loss import LossParts
 from catscale.trainer.loss_choice import loss_of, stages_of
 from catscale.trainer.pairings import ASSIGNERS, MEANINGFUL, AssignerWord, check_pairing
-from catscale.trainer.point_loss import PointLoss, Stages
+from catscale.trainer.point_loss import PointLoss, Stages, distribution_focal_loss
 from catscale.trainer.points import PointHead
 from catscale.trainer.preflight import check_trainable
 from catscale.trainer.recipe import load_recipe
@@ -142,13 +142,16 @@ def test_points_that_answer_for_nothing_may_stay_without_effect(kind: str, assig
     targets = random_targets(60, 2, 3, seed=1)
     targets[0] = torch.tensor([0, 0, 0.5, 0.5, 1, 1])  # so that every point is a candidate
     gradients: list[list[Tensor | None]] = []
+    totals: list[Tensor] = []
     for compact in (True, False):
         maps = random_point_maps(kind, 128, 2, 3, seed=1)
         with torch.no_grad():
             maps[0][0, 0, 3, 3, :4] = 200.0
         loss = PointLoss(POINT_HEADS[kind], Stages(assigner(compact=compact), raw=lambda epoch: True))
-        loss({"lead": maps}, targets).total.backward()
+        totals.append(loss({"lead": maps}, targets).total)
+        totals[-1].backward()
         gradients.append([level.grad for level in maps])
+    torch.testing.assert_close(*totals)
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients[0])
     torch.testing.assert_close(gradients[0], gradients[1])
 
@@ -159,6 +162,20 @@ def test_broken_predictions_are_no_error(kind: str, name: str) -> None:
     """They end in a loss that is not finite, which the loop counts."""
     maps = [torch.full_like(level, torch.nan) for level in random_point_maps(kind, 128, 2, 3, seed=1)]
     assert not PointLoss(POINT_HEADS[kind], STAGES[name])({"lead": maps}, random_targets(60, 2, 3, 1)).total.isfinite()
+
+
+def test_sides_beyond_the_bins_are_learnt_as_far_as_these_reach() -> None:
+    """Of 17 bins 15.99 cells: a hundredth of bin 15, the rest of bin 16; a side behind the point is 0."""
+    logits = torch.randn(1, 4, 17, generator=torch.Generator().manual_seed(0))
+    loss = -logits.log_softmax(2)[0]
+    expected = [
+        loss[0, 3] * 0.75 + loss[0, 4] * 0.25,
+        loss[1, 15] * 0.01 + loss[1, 16] * 0.99,
+        loss[2, 0],
+        loss[3, 16] * 0.99 + loss[3, 15] * 0.01,
+    ]
+    found = distribution_focal_loss(logits, torch.tensor([[3.25, 16.0, -2.0, 40.0]]))
+    torch.testing.assert_close(found[0], torch.stack(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_maps_give_the_loss_of_their_values() -> None:
