@@ -62,6 +62,12 @@ class Settled:
         return {"anchors": levels, "before": asdict(self.before), "after": asdict(self.after)}
 
 
+def check_anchored(arch: Architecture) -> None:
+    """Raise an InputError where a detector's head has no anchors."""
+    if not arch.head.anchored:
+        raise InputError(f"{arch.name}: anchors: its head, {HEAD_WORDS[type(arch.head)]}, has none to fit")
+
+
 def settle_anchors(
     arch: Architecture, split: Split, wanted: Wanted, *, size_px: int, anchor_t: float, seed: int
 ) -> Settled:
@@ -133,8 +139,7 @@ def fit_anchors(arch: Architecture, sizes: np.ndarray, *, anchor_t: float, seed:
     Raises:
         InputError: the head has no anchors.
     """
-    if not arch.head.anchored:
-        raise InputError(f"{arch.name}: anchors: its head, {HEAD_WORDS[type(arch.head)]}, has none to fit")
+    check_anchored(arch)
     rng = np.random.default_rng(seed)
     counts = [len(level) for level in arch.anchors]
     large = sizes[(sizes >= SMALLEST_PX).any(axis=1)]

@@ -109,10 +109,11 @@ def anchors_command(
     from ..scaler.architecture import check_size
     from ..scaler.documents import write_text
     from ..scaler.zoo import load
-    from .anchors import fit_anchors, object_sizes
+    from .anchors import check_anchored, fit_anchors, object_sizes
     from .data.sources import open_dataset
 
     base = load(arch)
+    check_anchored(base)
     size = base.size if size is None else size
     check_size(size, base.strides[-1], base.name)
     sizes = object_sizes(open_dataset(data).split("train"), size)
