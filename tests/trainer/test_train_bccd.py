@@ -93,7 +93,7 @@ def test_every_meaningful_pairing_of_head_and_assigner_learns(
     training = cli(*command.split(), *options.split(), cwd=tmp_path, timeout=580)
     if not is_meaningful(HEADS[head], assigner):
         assert (training.returncode, training.stderr.count("\n"), (tmp_path / "cells").exists()) == (2, 1, False)
-        assert f"narrow: assigner: {assigner} chooses among " in training.stderr
+        assert f": assigner: {assigner} chooses among " in training.stderr
         return
     assert training.returncode == 0, training.stderr
     with (tmp_path / "cells/results.csv").open() as file:
