@@ -170,6 +170,21 @@ def test_space_to_depth_orders_its_parts_by_column_then_row() -> None:
     assert SpaceToDepth().shape(Shape(3, 8, 6)) == Shape(12, 4, 3)
 
 
+def test_space_to_depth_and_a_3x3_kernel_are_one_6x6_kernel_of_stride_2() -> None:
+    """YOLOX's stem ("Focus") and YOLOv5's."""
+    random = torch.Generator().manual_seed(0)
+    six = ConvLayer(Conv(4, 6, 2, act=None, norm=False), 3)
+    three = ConvLayer(Conv(4, 3, act=None, norm=False), 12)
+    with torch.no_grad():
+        kernel = torch.randn(4, 3, 6, 6, generator=random)
+        six.conv.weight.copy_(kernel)
+        three.conv.weight.copy_(space_to_depth(kernel))
+        assert six.conv.bias is not None and three.conv.bias is not None
+        three.conv.bias.copy_(six.conv.bias)
+        x = torch.randn(1, 3, 16, 24, generator=random)
+        torch.testing.assert_close(three(space_to_depth(x)), six(x))
+
+
 def test_features_are_sorted_by_group() -> None:
     """Two groups of two features a0 a1 | a2 a3 and b0 | b1: the first halves of both, then the second halves."""
     a, b = torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1), torch.tensor([10.0, 11]).reshape(1, 2, 1, 1)
