@@ -179,7 +179,8 @@ def test_space_to_depth_and_a_3x3_kernel_are_one_6x6_kernel_of_stride_2() -> Non
         kernel = torch.randn(4, 3, 6, 6, generator=random)
         six.conv.weight.copy_(kernel)
         three.conv.weight.copy_(space_to_depth(kernel))
-        assert six.conv.bias is not None and three.conv.bias is not None
+        assert six.conv.bias is not None
+        assert three.conv.bias is not None
         three.conv.bias.copy_(six.conv.bias)
         x = torch.randn(1, 3, 16, 24, generator=random)
         torch.testing.assert_close(three(space_to_depth(x)), six(x))
