@@ -76,7 +76,7 @@ def test_the_command_line_writes_a_page_of_folders_with_results(
         "AP, small scale",
         "AP, COCO (paper)",
         "“COCO (paper)”: as arXiv:2207.02696, Table 3, prints it",
-        "compound over base by 1.2 AP on COCO in the paper; here +0.1 [-3.0, +3.2]: not resolvable at this scale.",
+        "compound over base by 1.2 AP on COCO in the paper; here +1.3 [+0.2, +2.4]: reproduced.",
         "BCCD's 205 training photographs",
         "catscale search run studies/table3-scaling/small.yaml --data DATA --workers 2",
         "coco, 300 epochs each by recipe p5, with 3 seeds",
