@@ -60,7 +60,8 @@ def test_a_space_is_measured_and_its_other_candidates_predicted(tmp_path: Path) 
     table.write(tmp_path / "table.json")
     found = LatencyTable.load(tmp_path / "table.json").predict(chosen[0])
     assert found.interpolated == 0
-    assert found.outside is None
+    # On a busy machine its layers may add up to less, or more, than those of all the networks.
+    assert found.outside is None or found.outside.startswith("layers_ms ")
     assert 0 < found.low < found.ms < found.high
     table.check(table.stamp, "itself")
 
