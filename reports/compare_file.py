@@ -87,26 +87,26 @@ class Populations(BaseModel):
     alike: tuple[str, ...] = ()  # parameters in which only detectors with the same values are compared
 
 
-class Family(BaseModel):
+class Timed(BaseModel):
+    """Published models with their latencies here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    source: str  # latencies, seen from the folder
+    measured: str  # how they were: form of numbers, batch, device
+
+
+class Family(Timed):
     """Published models, counted and timed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str
     draw: Literal["family"]
-    source: str  # latencies, seen from the folder
-    measured: str  # how they were: form of numbers, batch, device
 
 
-class LatencyFronts(BaseModel):
+class LatencyFronts(Timed):
     """Published AP against latency here, and against the paper's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str
     draw: Literal["fronts"]
-    source: str  # latencies, seen from the folder
-    measured: str  # how they were: form of numbers, batch, device
 
 
 class Duels(BaseModel):

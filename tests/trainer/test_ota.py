@@ -11,8 +11,8 @@ from catscale.trainer.recipe import load_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .largest import Largest
 from .slow_loss import HEADS, Place, random_maps, random_targets, slow_level_candidates, slow_ota
 
 
@@ -161,19 +161,6 @@ def test_broken_predictions_are_no_error() -> None:
     maps = [torch.full_like(level, torch.nan) for level in random_maps("p5", 128, 2, 3, seed=1)]
     loss = AnchorLoss(Head.from_pixels(*HEADS["p5"]), classes=3, size_px=128, recipe=load_recipe("p5"))
     assert not loss({"lead": maps}, random_targets(60, 2, 3, seed=1)).total.isfinite()
-
-
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operation returns."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(each, Tensor):
-                self.numbers = max(self.numbers, each.numel())
-        return result
 
 
 def test_memory_is_that_of_the_candidates_and_a_chunk() -> None:

@@ -1,7 +1,6 @@
 """Points that answer for objects, against a plain evaluation: image by image, in float64 (`slow_points.py`)."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,8 +11,8 @@ from catscale.trainer.task_aligned import TaskAlignedAssigner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .largest import Largest
 from .slow_loss import random_targets
 from .slow_points import BINS, SLOW, points_of, random_point_maps, things_of
 
@@ -144,19 +143,6 @@ def test_an_image_is_assigned_as_if_it_were_alone(name: str, counts: list[int], 
         }
         for (_, point), (_, quality) in alone.items():
             assert ours[point][1] == pytest.approx(quality, rel=1e-5, abs=1e-7)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operation returns."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(each, Tensor):
-                self.numbers = max(self.numbers, each.numel())
-        return result
 
 
 @pytest.mark.parametrize("assigner", [SimotaAssigner(chunk=2**15), TaskAlignedAssigner(chunk=2**15)])
