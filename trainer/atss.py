@@ -37,7 +37,7 @@ class AtssAssigner:
             first += grid[0] * grid[1]
         point, square = torch.cat(points, 1), torch.cat(squares, 1)
 
-        overlap = _overlaps(objects.boxes[:, None], square)
+        overlap = paired_iou(objects.boxes[:, None], square)
         mean = overlap.mean(1, keepdim=True)
         deviation = ((overlap - mean).square().sum(1, keepdim=True) / (overlap.shape[1] - 1)).sqrt()
         enough = (overlap > mean + deviation) & _inside(square, objects.boxes[:, None])
@@ -89,17 +89,9 @@ def _inside(squares: Tensor, boxes: Tensor) -> Tensor:
     return ((middle > boxes[..., :2]) & (middle < boxes[..., 2:])).all(-1)
 
 
-def _overlaps(boxes: Tensor, squares: Tensor) -> Tensor:
-    """IoU of corners (..., 4), element by element."""
-    inner = torch.minimum(boxes[..., 2:], squares[..., 2:]) - torch.maximum(boxes[..., :2], squares[..., :2])
-    inner = inner.clamp(min=0).prod(-1)
-    ours, theirs = ((it[..., 2:] - it[..., :2]).prod(-1) for it in (boxes, squares))
-    return inner / (ours + theirs - inner)
-
-
 def _most_overlapped(squares: Tensor, image: Tensor, objects: Objects) -> Tensor:
     """Row of the object that each square (m, 4) overlaps most of those of its image (m,); the first of equal ones."""
     images = int(objects.image.max()) + 1
     rows = pad_sequence([(objects.image == it).nonzero().flatten() for it in range(images)], True, -1)[image]
-    overlap = _overlaps(objects.boxes[rows.clamp(min=0)], squares[:, None]).where(rows >= 0, -1.0)
+    overlap = paired_iou(objects.boxes[rows.clamp(min=0)], squares[:, None]).where(rows >= 0, -1.0)
     return rows.gather(1, overlap.argmax(1, keepdim=True))[:, 0]

@@ -48,24 +48,24 @@ def complete_iou(boxes: Tensor, others: Tensor, eps: float = 1e-7) -> Tensor:
 
 
 def paired_iou(boxes: Tensor, others: Tensor, eps: float = 1e-10) -> Tensor:
-    """IoU (N,) of boxes and others, corners (N, 4) in one unit; 0 of two without extent."""
+    """IoU (...) of boxes and others, corners (..., 4) in one unit that broadcast; 0 of two without extent."""
     inner, union, _ = _areas(boxes, others)
     return inner / (union + eps)
 
 
 def generalised_iou(boxes: Tensor, others: Tensor, eps: float = 1e-10) -> Tensor:
-    """IoU less the share of the enclosing box that neither fills: (N,) of corners (N, 4). Source: arXiv:1902.09630."""
+    """IoU less the share of the enclosing box that neither fills, as `paired_iou`. Source: arXiv:1902.09630."""
     inner, union, enclosing = _areas(boxes, others)
     return inner / (union + eps) - (enclosing - union) / (enclosing + eps)
 
 
 def _areas(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the intersection, the union and the smallest box around both: (N,) each."""
-    (low, high), (other_low, other_high) = boxes.split(2, dim=1), others.split(2, dim=1)
+    """Of the intersection, the union and the smallest box around both: (...) each."""
+    (low, high), (other_low, other_high) = boxes.split(2, dim=-1), others.split(2, dim=-1)
     inner = _area((torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp(min=0))
     union = _area(high - low) + _area(other_high - other_low) - inner
     return inner, union, _area(torch.maximum(high, other_high) - torch.minimum(low, other_low))
 
 
 def _area(sides: Tensor) -> Tensor:
-    return sides[:, 0] * sides[:, 1]
+    return sides[..., 0] * sides[..., 1]
